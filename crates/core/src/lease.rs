@@ -1,0 +1,413 @@
+//! The lease client of one node and one group: reads, bids, renews, hands over, lets go.
+//!
+//! ```text
+//!            parked bid / free lease               Accept chosen
+//!  Watching -------------------------> Bidding -----------------------> Held
+//!     ^  |                                                             | |  |
+//!     |  '--named as successor--> Confirming --renewed by a majority-->' |  | 9/12 L without a majority
+//!     |                                                                  |  v
+//!     |<---release---- (proof: nothing runs) ----------------------------'  Lost
+//!     |<---chosen----- HandingOver <-- proof, a ready successor ---- Held    |
+//!     '<---release---- (proof) ----------------------------------------------'
+//! ```
+//!
+//! The rules H0-H9 of lease.md 4.5 are in: [`bid`] (H0, H1, H7), [`hold`] (H2, H3, H8), [`handover`] (H5, H9),
+//! [`request`] (an operator's wish). No tenure ends without [`Input::Emptied`], except one that no gate ever claimed.
+
+mod bid;
+mod event;
+mod handover;
+mod hold;
+mod proposal;
+mod request;
+mod status;
+mod view;
+
+pub use event::{Ended, Event, Why};
+pub use request::{Request, Verdict};
+pub use status::{PeerStatus, PhaseName, Status, VoterStatus};
+
+use crate::ballot::{Ballot, Value};
+use crate::id::{Epoch, Incarnation, NodeId};
+use crate::message::{FromVoter, PeerMessage, ToVoter};
+use crate::rng::Rng;
+use crate::time::Stamp;
+use crate::timetable::Timetable;
+use bid::{Bid, Confirm};
+use handover::Handing;
+use hold::Held;
+use request::Wish;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use view::{PeerView, VoterView};
+
+/// A gate that does not claim a granted tenure within this time is taken for one that cannot start.
+pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(15);
+/// The first abstention after a service failed for good; doubles up to [`ABSTAIN_MAX`].
+pub const ABSTAIN_MIN: Duration = Duration::from_secs(60);
+/// The longest abstention.
+pub const ABSTAIN_MAX: Duration = Duration::from_secs(3600);
+
+/// What the configuration says of a group, as far as the lease cares.
+#[derive(Clone, Debug)]
+pub struct LeaseConfig {
+    pub me: NodeId,
+    /// In order of preference.
+    pub candidates: Vec<NodeId>,
+    pub voters: Vec<NodeId>,
+    pub timetable: Timetable,
+    /// How long a lesser candidate waits, after its own start, for a preferred one that it has not seen ready.
+    pub boot_grace: Duration,
+    /// How long a node stays away after it was told to let go; also the age a tenure needs before it fails back.
+    pub hold_down: Duration,
+    /// Hand over to a preferred candidate once that one has been ready for `hold_down`.
+    pub failback: bool,
+    /// Bid without being asked. False for a group that is a pure lock (`hotspare-lease hold`).
+    pub automatic: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Tick,
+    Voter {
+        from: NodeId,
+        message: FromVoter,
+    },
+    Peer {
+        from: NodeId,
+        message: PeerMessage,
+    },
+    /// Whether this node stands by: its standby target is active.
+    Standby(bool),
+    /// Whether a gate (or `hotspare-lease hold`) waits for the lease.
+    GateWaiting(bool),
+    /// A gate took charge of the tenure: from now on it ends only with a proof.
+    Claimed(Incarnation),
+    /// Everything of the role is up.
+    RoleUp(Incarnation),
+    /// The proof: nothing of that tenure runs here, its addresses are gone.
+    Emptied {
+        incarnation: Incarnation,
+        how: Ended,
+    },
+    /// A service of the role failed for good.
+    GiveUp,
+    Request(Request),
+    /// Stop all moves that nobody asked for, or allow them again.
+    Pause(bool),
+}
+
+/// What the shell must do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    ToVoter {
+        to: NodeId,
+        message: ToVoter,
+    },
+    ToPeer {
+        to: NodeId,
+        message: PeerMessage,
+    },
+    /// Put this on the page that the gate reads, before anything else is done.
+    Publish(Tenure),
+    /// Queue the start of the primary role: the lease is held.
+    TakeRole,
+    /// Queue the start of the standby role: it is time to let go.
+    YieldRole,
+    Answer {
+        request: u64,
+        verdict: Verdict,
+    },
+    Journal(Event),
+}
+
+/// What the gate needs to know, and what a restarted daemon re-adopts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    pub value: Value,
+    /// When the last round that a majority granted was sent: zero of the stop timetable.
+    pub sent: Stamp,
+    /// The lease that this majority granted.
+    pub lease: Duration,
+    /// False from the moment that this node no longer acts in this tenure.
+    pub held: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Watching,
+    Bidding(Bid),
+    Confirming(Confirm),
+    Held(Held),
+    HandingOver(Handing),
+    /// Over, and something of it may still run here.
+    Lost(Value),
+}
+
+/// The lease client of one group.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    config: LeaseConfig,
+    rng: Rng,
+    now: Stamp,
+    started: Stamp,
+    boot: u64,
+    /// Random per start of the daemon: part of every ballot.
+    nonce: u64,
+    /// The highest ballot counter seen anywhere.
+    counter: u64,
+    /// The life that the next tenure will have.
+    life: Incarnation,
+    phase: Phase,
+    standby: bool,
+    gate_waiting: bool,
+    paused: bool,
+    abstain_until: Option<Stamp>,
+    failures: u32,
+    wish: Option<Wish>,
+    voters: BTreeMap<NodeId, VoterView>,
+    peers: BTreeMap<NodeId, PeerView>,
+    /// Somebody has held this group since this daemon started: the cold start is over.
+    seen_holder: bool,
+    free_since: Option<Stamp>,
+    bid_not_before: Stamp,
+    next_read: Stamp,
+    next_hello: Stamp,
+    /// Messages worth a second copy: a lost release or hand-over costs a whole lease.
+    echoes: Vec<(Stamp, Command)>,
+    out: Vec<Command>,
+}
+
+impl Lease {
+    /// A client that starts at `now` in the boot whose digest is `boot`; `seed` makes its back-off and nonces.
+    #[must_use]
+    pub fn new(config: LeaseConfig, now: Stamp, boot: u64, seed: u64) -> Lease {
+        assert!(config.candidates.contains(&config.me), "only candidates run a lease client");
+        let mut rng = Rng::new(seed);
+        let (nonce, life) = (rng.next(), Incarnation { boot, nonce: rng.next() });
+        let voters = config.voters.iter().map(|voter| (*voter, VoterView::default())).collect();
+        Lease {
+            config,
+            rng,
+            now,
+            started: now,
+            boot,
+            nonce,
+            counter: 0,
+            life,
+            phase: Phase::Watching,
+            standby: false,
+            gate_waiting: false,
+            paused: false,
+            abstain_until: None,
+            failures: 0,
+            wish: None,
+            voters,
+            peers: BTreeMap::new(),
+            seen_holder: false,
+            free_since: None,
+            bid_not_before: now,
+            next_read: now,
+            next_hello: now,
+            echoes: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes up the tenure that a former life of this daemon published in this boot. `emptied`: its gate has left a
+    /// proof that nothing runs any more.
+    #[must_use]
+    pub fn readopt(mut self, tenure: Tenure, emptied: bool) -> Lease {
+        assert_eq!(tenure.value.incarnation.boot, self.boot, "a lease belongs to one boot");
+        self.seen_holder = true;
+        let timetable = Timetable::new(tenure.lease);
+        let in_time = !self.now.any_past(tenure.sent.plus(timetable.kill()));
+        if emptied || !in_time {
+            // First of all the page must stop saying that this node holds: a new gate would believe it.
+            self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
+        }
+        if emptied {
+            self.release(tenure.value);
+        } else if tenure.held && in_time {
+            self.phase = Phase::Held(Held::readopted(tenure));
+            self.journal(Event::Readopted { epoch: tenure.value.epoch });
+        } else {
+            self.phase = Phase::Lost(tenure.value);
+        }
+        self
+    }
+
+    /// Moves time to `now`, takes `input` in, and returns what must be done, in order.
+    pub fn handle(&mut self, now: Stamp, input: Input) -> Vec<Command> {
+        assert!(now.boot >= self.now.boot && now.raw >= self.now.raw, "a clock went backwards");
+        self.now = now;
+        self.expire(); // before anything else: a process that slept must not act on an old belief (H3)
+        match input {
+            Input::Tick => {}
+            Input::Voter { from, message } => self.on_voter(from, message),
+            Input::Peer { from, message } => self.on_peer(from, message),
+            Input::Standby(standby) => {
+                if standby != self.standby {
+                    self.standby = standby;
+                    self.next_hello = now;
+                }
+            }
+            Input::GateWaiting(waiting) => self.gate_waiting = waiting,
+            Input::Claimed(incarnation) => self.on_claimed(incarnation),
+            Input::RoleUp(incarnation) => self.on_role_up(incarnation),
+            Input::Emptied { incarnation, how } => self.on_emptied(incarnation, how),
+            Input::GiveUp => self.on_give_up(),
+            Input::Request(request) => self.on_request(request),
+            Input::Pause(paused) => self.on_pause(paused),
+        }
+        self.step();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Everything that time alone brings about.
+    fn step(&mut self) {
+        self.watch_voters();
+        self.read_voters();
+        self.step_wish();
+        match &self.phase {
+            Phase::Watching => self.consider_bid(),
+            Phase::Bidding(_) => self.step_bid(),
+            Phase::Confirming(_) => self.step_confirm(),
+            Phase::Held(_) => self.step_held(),
+            Phase::HandingOver(_) => self.step_handing(),
+            Phase::Lost(_) => {}
+        }
+        self.say_hello();
+        let (due, later) = self.echoes.drain(..).partition(|(at, _)| self.now.boot >= at.boot);
+        self.echoes = later;
+        self.out.extend(Vec::into_iter(due).map(|(_, command)| command));
+    }
+
+    fn on_voter(&mut self, from: NodeId, message: FromVoter) {
+        if !self.note_voter(from, &message) {
+            return; // not a voter of this group
+        }
+        match message {
+            FromVoter::State { .. } => self.notice_succession(),
+            FromVoter::Promise { ballot, accepted } => self.on_promise(from, ballot, accepted),
+            FromVoter::Refused { ballot, why, .. } => self.on_refused(from, ballot, why),
+            FromVoter::Accepted { ballot, lease } => self.on_accepted(from, ballot, lease),
+            FromVoter::Renewed { round, lease, granted, .. } => self.on_renewed(from, round, granted.then_some(lease)),
+        }
+    }
+
+    fn on_peer(&mut self, from: NodeId, message: PeerMessage) {
+        if from == self.config.me || !self.config.candidates.contains(&from) {
+            return;
+        }
+        match message {
+            PeerMessage::Hello { ready, holding } => self.note_peer(from, ready, holding),
+            PeerMessage::Ask { request, to } => self.on_ask(from, request, to),
+            PeerMessage::Answer { request, verdict } => self.on_answer(request, verdict),
+            PeerMessage::Handed { epoch, incarnation } => {
+                self.on_named(Value { epoch, holder: self.config.me, incarnation })
+            }
+        }
+    }
+
+    fn on_pause(&mut self, paused: bool) {
+        if paused == self.paused {
+            return;
+        }
+        self.paused = paused;
+        self.journal(if paused { Event::Paused } else { Event::Resumed });
+        if paused && matches!(self.phase, Phase::Bidding(_)) && self.wish.is_none() {
+            self.phase = Phase::Watching;
+        }
+    }
+
+    /// Whether this node could start the role: it stands by, or a gate already waits.
+    fn able(&self) -> bool {
+        let idle = matches!(self.phase, Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_));
+        idle && (self.standby || self.gate_waiting)
+    }
+
+    fn wished_here(&self) -> bool {
+        self.wish.as_ref().is_some_and(|wish| wish.to == self.config.me)
+    }
+
+    fn abstains(&self) -> bool {
+        self.abstain_until.is_some_and(|until| !self.now.any_past(until))
+    }
+
+    /// Whether this node wants the role: able, and either asked to or free to want it by itself (H0).
+    fn willing(&self) -> bool {
+        self.able() && (self.wished_here() || (self.config.automatic && !self.paused && !self.abstains()))
+    }
+
+    fn majority(&self) -> usize {
+        crate::id::majority(self.config.voters.len())
+    }
+
+    fn to_voters(&mut self, message: ToVoter) {
+        for voter in &self.config.voters {
+            self.out.push(Command::ToVoter { to: *voter, message });
+        }
+    }
+
+    fn journal(&mut self, event: Event) {
+        self.out.push(Command::Journal(event));
+    }
+
+    /// Sends `command` again one and two steps from now.
+    fn echo(&mut self, command: &Command) {
+        for n in 1..=2 {
+            self.echoes.push((self.now.plus(self.config.timetable.step() * n), command.clone()));
+        }
+    }
+
+    /// Tells the voters that `value`'s tenure is over, and prepares for another. The proof is in.
+    fn release(&mut self, value: Value) {
+        let message = ToVoter::Release { epoch: value.epoch, incarnation: value.incarnation };
+        self.to_voters(message);
+        for voter in self.config.voters.clone() {
+            self.echo(&Command::ToVoter { to: voter, message });
+        }
+        self.forget_tenure();
+    }
+
+    fn forget_tenure(&mut self) {
+        self.life = Incarnation { boot: self.boot, nonce: self.rng.next() };
+        self.phase = Phase::Watching;
+        self.free_since = None;
+        self.next_read = self.now;
+        self.next_hello = self.now;
+    }
+
+    fn new_ballot(&mut self) -> Ballot {
+        self.counter = self.counter.checked_add(1).expect("ballots do not run out");
+        Ballot { counter: self.counter, node: self.config.me, nonce: self.nonce }
+    }
+
+    /// Boot-clock time at which [`Input::Tick`] is due, at the latest.
+    #[must_use]
+    pub fn wake_at(&self) -> u64 {
+        let mut wake = self.next_read.boot.min(self.next_hello.boot);
+        wake = self.echoes.iter().map(|(at, _)| at.boot).fold(wake, u64::min);
+        let phase = match &self.phase {
+            Phase::Watching => self.bid_wake(),
+            Phase::Bidding(bid) => bid.wake_at(),
+            Phase::Confirming(confirm) => confirm.wake_at(),
+            Phase::Held(held) => held.wake_at(),
+            Phase::HandingOver(handing) => handing.wake_at(),
+            Phase::Lost(_) => u64::MAX,
+        };
+        // A timer that is already due is served at once, yet never without time passing at all.
+        wake.min(phase).max(self.now.boot + 1_000)
+    }
+
+    fn epoch_of_phase(&self) -> Option<Epoch> {
+        match &self.phase {
+            Phase::Held(held) => Some(held.tenure.value.epoch),
+            Phase::HandingOver(handing) => Some(handing.value.epoch),
+            Phase::Lost(value) => Some(value.epoch),
+            Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_) => None,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Letting go: of one's own accord, on request, or because the role ended. Never without the proof (H5, H9).
+
+use super::proposal::Proposal;
+use super::{ABSTAIN_MAX, ABSTAIN_MIN, Command, Ended, Event, Lease, Phase, Tenure, Verdict, Why};
+use crate::ballot::{Ballot, Value};
+use crate::id::{Incarnation, NodeId};
+use crate::message::{Answer, PeerMessage, ToVoter};
+use crate::time::Stamp;
+use std::time::Duration;
+
+/// The role is being stopped; this says what for.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    pub why: Why,
+    pub successor: Option<(NodeId, Incarnation)>,
+    /// The peer and request that asked for it.
+    pub asked_by: Option<(NodeId, u64)>,
+}
+
+/// The proof is in; the voters are asked to put the successor's name into the register.
+#[derive(Clone, Debug)]
+pub(super) struct Handing {
+    /// Our own tenure, over already.
+    pub value: Value,
+    pub successor: (NodeId, Incarnation),
+    pub why: Why,
+    pub proposal: Proposal,
+    since: Stamp,
+}
+
+impl Handing {
+    pub fn wake_at(&self) -> u64 {
+        self.proposal.next_send.boot
+    }
+}
+
+impl Lease {
+    /// Begins to let go of a held lease: the role stops, the lease stays until the proof comes in.
+    pub(super) fn begin_ending(&mut self, ending: Ending) {
+        let Phase::Held(held) = &mut self.phase else { return };
+        assert!(held.ending.is_none(), "one ending at a time");
+        let (epoch, to, why) = (held.tenure.value.epoch, ending.successor.map(|(node, _)| node), ending.why);
+        held.ending = Some(ending);
+        self.begin_refresh(); // phase 1 while the services stop: the handover itself is then one round
+        self.out.push(Command::YieldRole);
+        self.journal(Event::Yielding { epoch, to, why });
+    }
+
+    /// The gate has proven that nothing of `incarnation` runs here (systemd.md, "No release without proof").
+    pub(super) fn on_emptied(&mut self, incarnation: Incarnation, how: Ended) {
+        match &self.phase {
+            Phase::Held(held) if held.tenure.value.incarnation == incarnation => self.end_tenure(how),
+            Phase::Lost(value) if value.incarnation == incarnation => {
+                let (value, why) = (*value, why_ended(how));
+                self.journal(Event::Released { epoch: value.epoch, why });
+                self.release(value);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_tenure(&mut self, how: Ended) {
+        let Phase::Held(held) = &mut self.phase else { return };
+        let (tenure, role_up) = (held.tenure, held.role_up);
+        let ending = held.ending.take();
+        let prepared = held.refresh.take().filter(|refresh| refresh.accept.is_none() && ending.is_some());
+        self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
+        let why = ending.as_ref().map_or(why_ended(how), |ending| ending.why);
+        let named = ending.as_ref().and_then(|ending| ending.successor);
+        // A successor is named by the life it published last; if that is no longer true, whoever else is ready.
+        let successor = named.filter(|(node, life)| self.ready_peer(*node) == Some(*life)).or_else(|| self.best_peer());
+        match (&ending, how) {
+            (None, Ended::Stopped) if !role_up => self.abstain_after_failure(),
+            (None, Ended::Stopped) => self.abstain_until = Some(self.now.plus(self.config.hold_down)),
+            _ => {}
+        }
+        let Some(successor) = successor else {
+            self.journal(Event::Released { epoch: tenure.value.epoch, why });
+            self.release(tenure.value);
+            return;
+        };
+        let proposal = match prepared {
+            Some(proposal) => proposal,
+            None => Proposal::new(self.new_ballot(), self.now),
+        };
+        let value = tenure.value;
+        self.phase = Phase::HandingOver(Handing { value, successor, why, proposal, since: self.now });
+        self.step_handing();
+    }
+
+    pub(super) fn step_handing(&mut self) {
+        let (now, timetable, majority) = (self.now, self.config.timetable, self.majority());
+        let Phase::HandingOver(handing) = &mut self.phase else { return };
+        let value = handing.value;
+        if now.any_past(handing.since.plus(timetable.lease)) {
+            let (why, asked) = (handing.why, handing.proposal.accept.is_some());
+            self.journal(Event::Released { epoch: value.epoch, why });
+            if asked {
+                self.forget_tenure(); // the successor may hold already: our own lease is over by now anyway
+            } else {
+                self.release(value);
+            }
+            return;
+        }
+        let proposal = &mut handing.proposal;
+        if proposal.accept.is_none()
+            && let Some(current) = proposal.promised_by(majority)
+        {
+            if current != Some(value) {
+                self.forget_tenure(); // deposed meanwhile: nothing left to hand over
+                return;
+            }
+            let (holder, incarnation) = handing.successor;
+            proposal.propose(Value { epoch: value.epoch.next(), holder, incarnation }, now);
+        }
+        if now.boot < proposal.next_send.boot {
+            return;
+        }
+        proposal.next_send = now.plus(timetable.step());
+        let ballot = proposal.ballot;
+        let message = match &proposal.accept {
+            None => ToVoter::Prepare { ballot, park: false },
+            Some(accept) => ToVoter::Accept { ballot, value: accept.value },
+        };
+        self.to_voters(message);
+    }
+
+    pub(super) fn on_accepted_handing(&mut self, from: NodeId, ballot: Ballot, lease: Duration) {
+        let majority = self.majority();
+        let Phase::HandingOver(handing) = &mut self.phase else { return };
+        if handing.proposal.ballot != ballot || handing.proposal.on_accepted(from, lease, majority).is_none() {
+            return;
+        }
+        let value = handing.proposal.accept.as_ref().expect("acknowledged").value;
+        let message = PeerMessage::Handed { epoch: value.epoch, incarnation: value.incarnation };
+        let handed = Command::ToPeer { to: value.holder, message };
+        self.echo(&handed);
+        self.out.push(handed);
+        self.journal(Event::HandedOver { epoch: value.epoch, to: value.holder });
+        self.fulfil_handover(value.holder);
+        self.forget_tenure();
+    }
+
+    /// A peer's operator wants `to` to take over (H9: only an operator's token asks).
+    pub(super) fn on_ask(&mut self, from: NodeId, request: u64, to: NodeId) {
+        let verdict = self.judge_ask(from, request, to);
+        self.out.push(Command::ToPeer { to: from, message: PeerMessage::Answer { request, verdict } });
+    }
+
+    fn judge_ask(&mut self, from: NodeId, request: u64, to: NodeId) -> Answer {
+        let ready = self.ready_peer(to);
+        let Phase::Held(held) = &self.phase else { return Answer::NotHolder };
+        if let Some(ending) = &held.ending {
+            let same = ending.successor.is_some_and(|(node, _)| node == to);
+            return if same { Answer::Granted } else { Answer::Busy };
+        }
+        if !held.role_up {
+            return Answer::Busy;
+        }
+        let Some(life) = ready else { return Answer::NotReady };
+        let asked_by = Some((from, request));
+        self.begin_ending(Ending { why: Why::Asked { to }, successor: Some((to, life)), asked_by });
+        Answer::Granted
+    }
+
+    pub(super) fn refuse_ask(&mut self, ending: &Ending) {
+        if let Some((to, request)) = ending.asked_by {
+            self.out.push(Command::ToPeer { to, message: PeerMessage::Answer { request, verdict: Answer::NotHolder } });
+        }
+        self.refuse_wish(Verdict::Lost);
+    }
+
+    /// A service failed for good: stop the role here and let another node try.
+    pub(super) fn on_give_up(&mut self) {
+        self.abstain_after_failure();
+        if matches!(&self.phase, Phase::Held(held) if held.ending.is_none()) {
+            let successor = self.best_peer();
+            self.begin_ending(Ending { why: Why::ServiceFailed, successor, asked_by: None });
+        }
+    }
+
+    pub(super) fn abstain_after_failure(&mut self) {
+        let span = (ABSTAIN_MIN * 2_u32.saturating_pow(self.failures.min(6))).min(ABSTAIN_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.abstain_until = Some(self.now.plus(span));
+        self.next_hello = self.now;
+        self.journal(Event::Abstains { span });
+    }
+
+    /// Failback, where it is configured: to a preferred candidate that has been ready for a while.
+    pub(super) fn consider_failback(&mut self) {
+        let (now, hold_down) = (self.now, self.config.hold_down);
+        let Phase::Held(held) = &self.phase else { return };
+        let settled = held.role_up && now.any_past(held.since.plus(hold_down));
+        if !self.config.failback || self.paused || held.ending.is_some() || !settled {
+            return;
+        }
+        let better = self.config.candidates.iter().take_while(|node| **node != self.config.me);
+        let steady =
+            |node: &&NodeId| self.peers.get(node).is_some_and(|peer| now.any_past(peer.ready_since.plus(hold_down)));
+        let found = better.filter(steady).find_map(|node| Some((*node, self.ready_peer(*node)?)));
+        if let Some((to, life)) = found {
+            self.begin_ending(Ending { why: Why::Failback { to }, successor: Some((to, life)), asked_by: None });
+        }
+    }
+}
+
+fn why_ended(how: Ended) -> Why {
+    match how {
+        Ended::Stopped => Why::Stopped,
+        Ended::Died => Why::GateDied,
+        Ended::Expired => Why::GateExpired,
+    }
+}

@@ -1,0 +1,264 @@
+//! Holding: renew on the grid, mend voters that fell behind, and stop believing in time (H2, H3, H6, H8).
+
+use super::handover::Ending;
+use super::proposal::Proposal;
+use super::{CLAIM_TIMEOUT, Command, Event, Lease, Phase, Tenure, Why};
+use crate::ballot::{Ballot, Value};
+use crate::id::{Incarnation, NodeId};
+use crate::message::ToVoter;
+use crate::time::Stamp;
+use crate::timetable::Timetable;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// One renewal sent to all voters; answers count only for the round that is current.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub number: u64,
+    pub sent: Stamp,
+    acks: BTreeMap<NodeId, Duration>,
+}
+
+impl Round {
+    pub fn new(now: Stamp) -> Round {
+        Round { number: now.boot, sent: now, acks: BTreeMap::new() }
+    }
+
+    /// Counts an answer; the shortest lease among the majority once it is complete, once.
+    pub fn on_ack(&mut self, from: NodeId, round: u64, granted: Option<Duration>, majority: usize) -> Option<Duration> {
+        if round != self.number || self.acks.insert(from, granted?).is_some() || self.acks.len() != majority {
+            return None;
+        }
+        self.acks.values().copied().min()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub tenure: Tenure,
+    pub since: Stamp,
+    pub claimed: bool,
+    pub role_up: bool,
+    round: Option<Round>,
+    attempts: u32,
+    /// Voters whose last answer was no: they need the value proposed again.
+    stale: BTreeSet<NodeId>,
+    pub refresh: Option<Proposal>,
+    refresh_not_before: Stamp,
+    pub ending: Option<Ending>,
+}
+
+impl Held {
+    pub fn new(tenure: Tenure, now: Stamp) -> Held {
+        Held {
+            tenure,
+            since: now,
+            claimed: false,
+            role_up: false,
+            round: None,
+            attempts: 0,
+            stale: BTreeSet::new(),
+            refresh: None,
+            refresh_not_before: now,
+            ending: None,
+        }
+    }
+
+    /// As [`Held::new`], but a gate has charge of it already.
+    pub fn readopted(tenure: Tenure) -> Held {
+        Held { claimed: true, role_up: true, ..Held::new(tenure, tenure.sent) }
+    }
+
+    pub fn timetable(&self) -> Timetable {
+        Timetable::new(self.tenure.lease)
+    }
+
+    fn next_attempt(&self) -> Option<Stamp> {
+        (self.attempts <= 4).then(|| self.tenure.sent.plus(self.timetable().attempt(self.attempts)))
+    }
+
+    pub fn kill_at(&self) -> Stamp {
+        self.tenure.sent.plus(self.timetable().kill())
+    }
+
+    pub fn wake_at(&self) -> u64 {
+        let attempt = self.next_attempt().map_or(u64::MAX, |at| at.boot);
+        let refresh = self.refresh.as_ref().map_or(u64::MAX, |refresh| refresh.next_send.boot);
+        attempt.min(self.kill_at().boot).min(refresh)
+    }
+
+    /// H8 was refused: give up once no majority is left, and try again later with a higher ballot.
+    pub fn on_refused(&mut self, from: NodeId, ballot: Ballot, for_good: bool, blocking: usize) {
+        let Some(refresh) = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot && for_good) else {
+            return;
+        };
+        if refresh.on_refused(from, blocking, 1) {
+            self.refresh = None;
+        }
+    }
+
+    /// True when the value stands under the new ballot at a majority.
+    pub fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration, majority: usize) -> bool {
+        let Some(refresh) = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot) else { return false };
+        self.stale.remove(&from);
+        if refresh.on_accepted(from, lease, majority).is_none() {
+            return false;
+        }
+        self.refresh = None;
+        true
+    }
+}
+
+impl Lease {
+    /// Leaves `Held` when its time is up, whatever else is going on.
+    pub(super) fn expire(&mut self) {
+        let Phase::Held(held) = &self.phase else { return };
+        if self.now.any_past(held.kill_at()) {
+            let why = Why::NoMajority { answering: self.answering(), voters: self.config.voters.len() };
+            self.lose(why);
+        }
+    }
+
+    /// Stops acting at once. The gate sees it on the page and kills; its proof comes in as `Emptied`.
+    fn lose(&mut self, why: Why) {
+        let Phase::Held(held) = &self.phase else { return };
+        let (tenure, claimed, ending) = (held.tenure, held.claimed, held.ending.clone());
+        self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
+        self.journal(Event::Lost { epoch: tenure.value.epoch, why });
+        if let Some(ending) = ending {
+            self.refuse_ask(&ending);
+        }
+        if claimed {
+            self.phase = Phase::Lost(tenure.value);
+        } else {
+            self.release(tenure.value); // no gate ever opened for it, so nothing of it runs
+        }
+    }
+
+    /// H6: somebody else acts in a later epoch.
+    pub(super) fn depose(&mut self, by: NodeId) {
+        self.lose(Why::Deposed { by });
+    }
+
+    pub(super) fn on_claimed(&mut self, incarnation: Incarnation) {
+        if let Phase::Held(held) = &mut self.phase
+            && held.tenure.value.incarnation == incarnation
+        {
+            held.claimed = true;
+            self.gate_waiting = false;
+        }
+    }
+
+    pub(super) fn on_role_up(&mut self, incarnation: Incarnation) {
+        let now = self.now;
+        if let Phase::Held(held) = &mut self.phase
+            && held.tenure.value.incarnation == incarnation
+            && !held.role_up
+        {
+            held.role_up = true;
+            let (epoch, took) = (held.tenure.value.epoch, now.longest_since(held.since));
+            self.failures = 0;
+            self.journal(Event::RoleUp { epoch, took });
+        }
+    }
+
+    pub(super) fn step_held(&mut self) {
+        let now = self.now;
+        let Phase::Held(held) = &mut self.phase else { return };
+        if !held.claimed && now.any_past(held.since.plus(CLAIM_TIMEOUT)) {
+            let tenure = held.tenure;
+            self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
+            self.journal(Event::Released { epoch: tenure.value.epoch, why: Why::Unclaimed });
+            self.abstain_after_failure();
+            self.release(tenure.value);
+            return;
+        }
+        if held.next_attempt().is_some_and(|at| now.any_past(at)) {
+            // Late attempts are not made up for: one round, and the next on the grid.
+            while held.next_attempt().is_some_and(|at| now.any_past(at)) {
+                held.attempts += 1;
+            }
+            let round = Round::new(now);
+            let Value { epoch, incarnation, .. } = held.tenure.value;
+            let message = ToVoter::Renew { epoch, incarnation, round: round.number };
+            held.round = Some(round);
+            self.to_voters(message);
+        }
+        self.consider_refresh();
+        self.consider_failback();
+    }
+
+    pub(super) fn on_renewed_held(&mut self, from: NodeId, round: u64, granted: Option<Duration>) {
+        let majority = self.majority();
+        let Phase::Held(held) = &mut self.phase else { return };
+        if granted.is_none() {
+            held.stale.insert(from);
+        } else {
+            held.stale.remove(&from);
+        }
+        let Some(current) = &mut held.round else { return };
+        let Some(lease) = current.on_ack(from, round, granted, majority) else { return };
+        held.tenure = Tenure { sent: current.sent, lease, ..held.tenure };
+        held.attempts = 0;
+        let tenure = held.tenure;
+        self.out.push(Command::Publish(tenure));
+    }
+
+    /// H8: a voter that was promised to another, or missed our value, is lost for renewals until the value is
+    /// proposed again under a higher ballot. The holder is exempt from the gate, so this may run at any time.
+    fn consider_refresh(&mut self) {
+        let (now, majority, step) = (self.now, self.majority(), self.config.timetable.step());
+        let Phase::Held(held) = &mut self.phase else { return };
+        let prepared_for_handover = held.ending.is_some();
+        if held.refresh.is_none()
+            && !prepared_for_handover
+            && !held.stale.is_empty()
+            && now.any_past(held.refresh_not_before)
+        {
+            held.refresh_not_before = now.plus(self.config.timetable.lease / 4);
+            self.begin_refresh();
+        }
+        let Phase::Held(held) = &mut self.phase else { return };
+        let Some(refresh) = &mut held.refresh else { return };
+        if now.any_past(refresh.began.plus(self.config.timetable.lease)) && held.ending.is_none() {
+            held.refresh = None;
+            return;
+        }
+        let (value, ballot) = (held.tenure.value, refresh.ballot);
+        if refresh.accept.is_none()
+            && held.ending.is_none()
+            && let Some(current) = refresh.promised_by(majority)
+        {
+            match current {
+                Some(newest) if newest == value => refresh.propose(value, now),
+                Some(newest) => return self.depose(newest.holder),
+                None => unreachable!("a majority accepted our value, and any majority has a member of it"),
+            }
+        }
+        if now.boot < refresh.next_send.boot {
+            return;
+        }
+        refresh.next_send = now.plus(step);
+        let message = match &refresh.accept {
+            None => ToVoter::Prepare { ballot, park: false },
+            Some(accept) => ToVoter::Accept { ballot, value: accept.value },
+        };
+        self.to_voters(message);
+    }
+
+    pub(super) fn begin_refresh(&mut self) {
+        let ballot = self.new_ballot();
+        let now = self.now;
+        if let Phase::Held(held) = &mut self.phase {
+            held.refresh = Some(Proposal::new(ballot, now));
+        }
+    }
+
+    pub(super) fn on_promise_held(&mut self, from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
+        if let Phase::Held(held) = &mut self.phase
+            && let Some(refresh) = held.refresh.as_mut().filter(|refresh| refresh.ballot == ballot)
+        {
+            refresh.on_promise(from, accepted);
+        }
+    }
+}

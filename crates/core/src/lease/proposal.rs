@@ -1,0 +1,66 @@
+//! One ballot on its way through the voters: promises first, then one value.
+
+use crate::ballot::{Ballot, Value};
+use crate::id::NodeId;
+use crate::time::Stamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    pub ballot: Ballot,
+    promises: BTreeMap<NodeId, Option<(Ballot, Value)>>,
+    refused: BTreeSet<NodeId>,
+    pub accept: Option<AcceptPhase>,
+    pub next_send: Stamp,
+    pub began: Stamp,
+}
+
+/// Phase 2. The value of a ballot never changes once it was sent.
+#[derive(Clone, Debug)]
+pub(super) struct AcceptPhase {
+    pub value: Value,
+    pub first_sent: Stamp,
+    acks: BTreeMap<NodeId, Duration>,
+}
+
+impl Proposal {
+    pub fn new(ballot: Ballot, now: Stamp) -> Proposal {
+        let (promises, refused) = (BTreeMap::new(), BTreeSet::new());
+        Proposal { ballot, promises, refused, accept: None, next_send: now, began: now }
+    }
+
+    pub fn on_promise(&mut self, from: NodeId, accepted: Option<(Ballot, Value)>) {
+        self.refused.remove(&from);
+        self.promises.insert(from, accepted);
+    }
+
+    /// True once so many voters refused for good that no majority is left.
+    pub fn on_refused(&mut self, from: NodeId, voters: usize, majority: usize) -> bool {
+        self.refused.insert(from);
+        voters - self.refused.len() < majority
+    }
+
+    /// The value to build on, once a majority promised: the one accepted under the highest ballot.
+    pub fn promised_by(&self, majority: usize) -> Option<Option<Value>> {
+        if self.promises.len() < majority {
+            return None;
+        }
+        let newest = self.promises.values().flatten().max_by_key(|(ballot, _)| *ballot);
+        Some(newest.map(|(_, value)| *value))
+    }
+
+    pub fn propose(&mut self, value: Value, now: Stamp) {
+        assert!(self.accept.is_none(), "a ballot carries one value");
+        self.accept = Some(AcceptPhase { value, first_sent: now, acks: BTreeMap::new() });
+        self.refused.clear();
+        self.next_send = now;
+    }
+
+    /// Counts an `Accepted`; the shortest lease among the majority once it is complete.
+    pub fn on_accepted(&mut self, from: NodeId, lease: Duration, majority: usize) -> Option<Duration> {
+        let accept = self.accept.as_mut()?;
+        accept.acks.insert(from, lease);
+        (accept.acks.len() >= majority).then(|| accept.acks.values().copied().min().expect("not empty"))
+    }
+}

@@ -1,0 +1,119 @@
+//! What `status` shows: a copy, taken at an instant.
+
+use super::view::Outlook;
+use super::{Lease, Phase};
+use crate::ballot::Value;
+use crate::id::{Epoch, NodeId};
+use crate::message::LiveLease;
+use std::time::Duration;
+
+/// Where the lease client stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhaseName {
+    Watching,
+    Bidding,
+    Confirming,
+    Held,
+    Yielding,
+    HandingOver,
+    Lost,
+}
+
+/// A snapshot of a [`Lease`].
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub phase: PhaseName,
+    /// The tenure of this node, if it has one.
+    pub tenure: Option<Value>,
+    /// How much longer this node may act.
+    pub left: Option<Duration>,
+    pub role_up: bool,
+    /// The lease that a majority of the voters reports to be live, of another node.
+    pub live: Option<LiveLease>,
+    pub quorum: bool,
+    pub standby: bool,
+    pub paused: bool,
+    pub abstains_for: Option<Duration>,
+    pub voters: Vec<VoterStatus>,
+    pub peers: Vec<PeerStatus>,
+    /// The highest epoch seen at any voter.
+    pub epoch: Epoch,
+}
+
+/// What is known of a voter.
+#[derive(Clone, Copy, Debug)]
+pub struct VoterStatus {
+    pub node: NodeId,
+    /// Time since its last answer.
+    pub silent_for: Option<Duration>,
+    pub answering: bool,
+}
+
+/// What is known of another candidate.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerStatus {
+    pub node: NodeId,
+    pub ready: bool,
+    pub silent_for: Option<Duration>,
+    pub holding: Option<Epoch>,
+}
+
+impl Lease {
+    /// Where this group stands, as this node sees it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (phase, tenure, left) = match &self.phase {
+            Phase::Watching => (PhaseName::Watching, None, None),
+            Phase::Bidding(_) => (PhaseName::Bidding, None, None),
+            Phase::Confirming(_) => (PhaseName::Confirming, None, None),
+            Phase::Held(held) => {
+                let name = if held.ending.is_some() { PhaseName::Yielding } else { PhaseName::Held };
+                let end = held.tenure.sent.plus(held.timetable().believed());
+                (name, Some(held.tenure.value), Some(self.now.longest_until(end)))
+            }
+            Phase::HandingOver(handing) => (PhaseName::HandingOver, Some(handing.value), None),
+            Phase::Lost(value) => (PhaseName::Lost, Some(*value), None),
+        };
+        let outlook = self.outlook();
+        let holds = matches!(self.phase, Phase::Held(_));
+        let mut epoch = tenure.map_or(Epoch(0), |value| value.epoch);
+        epoch =
+            self.voters.values().filter_map(|view| view.accepted).map(|(_, value)| value.epoch).fold(epoch, Epoch::max);
+        Status {
+            phase,
+            tenure,
+            left,
+            role_up: matches!(&self.phase, Phase::Held(held) if held.role_up),
+            live: match outlook {
+                Outlook::Live(live) if !holds => Some(live),
+                _ => None,
+            },
+            quorum: self.answering() >= self.majority(),
+            standby: self.standby,
+            paused: self.paused,
+            abstains_for: self.abstain_until.filter(|_| self.abstains()).map(|until| self.now.longest_until(until)),
+            voters: self
+                .voters
+                .iter()
+                .map(|(node, view)| VoterStatus {
+                    node: *node,
+                    silent_for: view.heard.map(|heard| self.now.longest_since(heard)),
+                    answering: view.heard.is_some() && !view.silent,
+                })
+                .collect(),
+            peers: self
+                .config
+                .candidates
+                .iter()
+                .filter(|node| **node != self.config.me)
+                .map(|node| PeerStatus {
+                    node: *node,
+                    ready: self.ready_peer(*node).is_some(),
+                    silent_for: self.peers.get(node).map(|peer| self.now.longest_since(peer.heard)),
+                    holding: self.peers.get(node).and_then(|peer| peer.holding),
+                })
+                .collect(),
+            epoch,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What this node knows of the voters and of the other candidates, and how old that is.
+
+use super::{Command, Event, Lease, Phase};
+use crate::ballot::{Ballot, Value};
+use crate::id::{Epoch, Incarnation, NodeId};
+use crate::message::{FromVoter, LiveLease, PeerMessage, ToVoter};
+use crate::time::Stamp;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct VoterView {
+    /// When it last answered anything.
+    pub heard: Option<Stamp>,
+    /// When it last answered with its state or a live lease.
+    pub read: Option<Stamp>,
+    pub accepted: Option<(Ballot, Value)>,
+    pub live: Option<(LiveLease, Stamp)>,
+    pub silent: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PeerView {
+    pub heard: Stamp,
+    pub ready: Option<Incarnation>,
+    pub ready_since: Stamp,
+    pub holding: Option<Epoch>,
+}
+
+/// What a fresh majority of the voters says of the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// Too few voters answer to say anything.
+    Unknown,
+    Live(LiveLease),
+    Free,
+}
+
+impl Lease {
+    /// Takes in what any answer says on the side. False: the sender is no voter.
+    pub(super) fn note_voter(&mut self, from: NodeId, message: &FromVoter) -> bool {
+        let now = self.now;
+        let Some(view) = self.voters.get_mut(&from) else { return false };
+        view.heard = Some(now);
+        let (counter, live) = match *message {
+            FromVoter::State { promised, accepted, live } => {
+                view.accepted = accepted;
+                (promised.counter, Some(live))
+            }
+            FromVoter::Refused { promised, live, .. } => (promised.counter, Some(live)),
+            FromVoter::Renewed { promised, .. } => (promised.counter, None),
+            FromVoter::Promise { .. } | FromVoter::Accepted { .. } => (0, None),
+        };
+        if let Some(live) = live {
+            view.read = Some(now);
+            view.live = live.map(|lease| (lease, now.plus(lease.left)));
+            self.seen_holder |= live.is_some();
+        }
+        self.counter = self.counter.max(counter);
+        true
+    }
+
+    pub(super) fn note_peer(&mut self, from: NodeId, ready: Option<Incarnation>, holding: Option<Epoch>) {
+        let now = self.now;
+        let known = self.peers.get(&from).filter(|peer| peer.ready.is_some() && ready.is_some());
+        let ready_since = known.map_or(now, |peer| peer.ready_since);
+        self.peers.insert(from, PeerView { heard: now, ready, ready_since, holding });
+        if holding.is_some() && holding > self.epoch_of_phase() {
+            self.seen_holder = true;
+            self.depose(from); // H6
+        }
+    }
+
+    /// The life of `peer`, if it said lately that it is ready to take over.
+    pub(super) fn ready_peer(&self, peer: NodeId) -> Option<Incarnation> {
+        let view = self.peers.get(&peer)?;
+        let fresh = self.now.longest_since(view.heard) <= self.config.timetable.lease;
+        view.ready.filter(|_| fresh)
+    }
+
+    /// The preferred one among the other candidates that are ready.
+    pub(super) fn best_peer(&self) -> Option<(NodeId, Incarnation)> {
+        self.config.candidates.iter().find_map(|node| Some((*node, self.ready_peer(*node)?)))
+    }
+
+    pub(super) fn outlook(&self) -> Outlook {
+        let fresh = |view: &&VoterView| {
+            view.read.is_some_and(|read| self.now.longest_since(read) <= self.config.timetable.lease / 2)
+        };
+        let views: Vec<&VoterView> = self.voters.values().filter(fresh).collect();
+        if views.len() < self.majority() {
+            return Outlook::Unknown;
+        }
+        let live = views.iter().filter_map(|view| view.live);
+        let running = live.filter(|(lease, until)| !self.now.both_past(*until) && lease.holder != self.config.me);
+        match running.max_by_key(|(lease, until)| (lease.epoch, until.boot)) {
+            Some((lease, until)) => Outlook::Live(LiveLease { left: self.now.longest_until(until), ..lease }),
+            None => Outlook::Free,
+        }
+    }
+
+    pub(super) fn answering(&self) -> usize {
+        self.voters.values().filter(|view| view.heard.is_some() && !view.silent).count()
+    }
+
+    /// Notices voters that fall silent or come back.
+    pub(super) fn watch_voters(&mut self) {
+        let (now, started, lease) = (self.now, self.started, self.config.timetable.lease);
+        let mut changed = Vec::new();
+        for (voter, view) in &mut self.voters {
+            let silent = now.longest_since(view.heard.unwrap_or(started)) > lease;
+            if silent != view.silent {
+                view.silent = silent;
+                changed.push((*voter, silent));
+            }
+        }
+        let (answering, voters) = (self.answering(), self.config.voters.len());
+        for (voter, silent) in changed {
+            self.journal(if silent {
+                Event::VoterSilent { voter, answering, voters }
+            } else {
+                Event::VoterBack { voter, answering, voters }
+            });
+        }
+    }
+
+    /// Whoever does not hold reads the voters regularly; a holder learns enough from its renewals.
+    pub(super) fn read_voters(&mut self) {
+        if self.now.boot < self.next_read.boot {
+            return;
+        }
+        self.next_read = self.now.plus(self.config.timetable.read_every());
+        if !matches!(self.phase, Phase::Held(_)) {
+            self.to_voters(ToVoter::Read);
+        }
+    }
+
+    pub(super) fn say_hello(&mut self) {
+        if self.now.boot < self.next_hello.boot {
+            return;
+        }
+        self.next_hello = self.now.plus(self.config.timetable.hello_every());
+        let ready = self.willing().then_some(self.life);
+        let holding = match &self.phase {
+            Phase::Held(held) => Some(held.tenure.value.epoch),
+            _ => None,
+        };
+        for peer in self.config.candidates.clone() {
+            if peer != self.config.me {
+                self.out.push(Command::ToPeer { to: peer, message: PeerMessage::Hello { ready, holding } });
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What travels between a candidate and a voter, and between two candidates. One group each; sealing, batching and
+//! addresses are the business of `crates/wire`.
+
+use crate::ballot::{Ballot, Value};
+use crate::id::{Epoch, Incarnation, NodeId};
+use std::time::Duration;
+
+/// A candidate asks a voter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToVoter {
+    /// What do you know? Answered with [`FromVoter::State`].
+    Read,
+    /// Phase 1. With `park`, a refusal for a live lease is kept and answered when that lease ends.
+    Prepare { ballot: Ballot, park: bool },
+    /// Phase 2; also starts the lease of `value.holder`.
+    Accept { ballot: Ballot, value: Value },
+    /// Prolongs the lease of the recorded holder. Never durable.
+    Renew { epoch: Epoch, incarnation: Incarnation, round: u64 },
+    /// Ends the lease of that tenure. Sent only with a proof that nothing runs.
+    Release { epoch: Epoch, incarnation: Incarnation },
+}
+
+/// A voter answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromVoter {
+    /// The answer to a read.
+    State { promised: Ballot, accepted: Option<(Ballot, Value)>, live: Option<LiveLease> },
+    /// Phase 1 granted.
+    Promise { ballot: Ballot, accepted: Option<(Ballot, Value)> },
+    /// Phase 1 or 2 refused.
+    Refused { ballot: Ballot, promised: Ballot, why: Refusal, live: Option<LiveLease> },
+    /// Phase 2 granted; `lease` is the length that this voter promises.
+    Accepted { ballot: Ballot, lease: Duration },
+    /// The answer to a renewal of `round`. Not granted: this voter has another value or was asked to promise another
+    /// node; the holder must propose its value again (V4, H8).
+    Renewed { round: u64, lease: Duration, granted: bool, promised: Ballot },
+}
+
+/// A lease that a voter is bound by at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveLease {
+    pub holder: NodeId,
+    pub epoch: Epoch,
+    /// How much longer, by the voter's clocks.
+    pub left: Duration,
+}
+
+/// Why a voter said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another node's lease is live (V1).
+    LeaseLive,
+    /// The same, and the request is kept until it ends.
+    Parked,
+    /// It was kept, and another node's took its place.
+    Evicted,
+    /// The voter restarted and does not know yet what it owes (V2).
+    Quarantine,
+    /// A higher ballot was promised (V3).
+    HigherBallot,
+    /// The sender is no candidate of this group, or speaks for somebody else.
+    NotCandidate,
+}
+
+/// A candidate tells another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// Soft state, repeated. `ready` names the life that may be handed the role.
+    Hello {
+        ready: Option<Incarnation>,
+        holding: Option<Epoch>,
+    },
+    /// An operator's wish that `to` take over. Answered with [`PeerMessage::Answer`] under the same number.
+    Ask {
+        request: u64,
+        to: NodeId,
+    },
+    Answer {
+        request: u64,
+        verdict: Answer,
+    },
+    /// The role was handed to the receiver: the value is chosen, renew it.
+    Handed {
+        epoch: Epoch,
+        incarnation: Incarnation,
+    },
+}
+
+/// What the holder says to an operator's wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is stopping now and will hand over.
+    Granted,
+    /// Not now: a role change is under way.
+    Busy,
+    /// It holds nothing.
+    NotHolder,
+    /// The node asked for is not ready.
+    NotReady,
+}

@@ -1,0 +1,254 @@
+//! The voter of one group: a durable register, a volatile grant, one parked request (lease.md 4.3, 4.4).
+//!
+//! The shell carries the commands out in order and does not send a reply before the persist in front of it is on
+//! disk. That order is the whole durability argument: `promised` before a promise, the value before `Accepted`,
+//! nothing for a renewal.
+
+use crate::ballot::{Ballot, Value};
+use crate::id::{Epoch, Incarnation, NodeId};
+use crate::message::{FromVoter, LiveLease, Refusal, ToVoter};
+use crate::time::Stamp;
+use crate::timetable::Timetable;
+
+/// What survives a power cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Register {
+    /// The highest ballot this voter has promised.
+    pub promised: Ballot,
+    /// The value it accepted last, and under which ballot.
+    pub accepted: Option<(Ballot, Value)>,
+}
+
+/// What survives a restart of the daemon within one boot: kept in /run, never synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The lease this voter owes.
+    pub grant: Option<Grant>,
+    /// The tenure that was released last: a late datagram must not revive it. The whole value, not its epoch, because a
+    /// value that was never chosen may carry a higher epoch than one that is chosen after it.
+    pub released: Option<Value>,
+}
+
+/// A promise to let nobody but `holder` take over before both clocks have reached `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub holder: NodeId,
+    pub incarnation: Incarnation,
+    pub epoch: Epoch,
+    pub until: Stamp,
+}
+
+/// What the shell must do, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoterCommand {
+    /// Write the register and wait until it is durable.
+    Persist(Register),
+    /// Put the memory into /run; no sync.
+    Remember(Memory),
+    /// Send an answer.
+    Reply { to: NodeId, message: FromVoter },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    from: NodeId,
+    ballot: Ballot,
+    at: Stamp,
+}
+
+/// The voter of one group.
+#[derive(Clone, Debug)]
+pub struct Voter {
+    candidates: Vec<NodeId>,
+    timetable: Timetable,
+    register: Register,
+    memory: Memory,
+    /// Until both clocks are here, leases of a former life may still be running.
+    quarantine: Option<Stamp>,
+    parked: Option<Parked>,
+}
+
+impl Voter {
+    /// A voter as it stands after a start. `quarantine` is the stamp before which it may owe a lease that it does not
+    /// remember; `None` when `memory` is exact.
+    #[must_use]
+    pub fn new(
+        candidates: Vec<NodeId>,
+        timetable: Timetable,
+        (register, memory): (Register, Memory),
+        quarantine: Option<Stamp>,
+    ) -> Voter {
+        // A voter that never accepted a value never granted a lease: it owes nothing, whatever it forgot.
+        let quarantine = quarantine.filter(|_| register.accepted.is_some());
+        Voter { candidates, timetable, register, memory, quarantine, parked: None }
+    }
+
+    /// The durable part, for `status`.
+    #[must_use]
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    /// The lease this voter is bound by at `now`.
+    #[must_use]
+    pub fn live(&self, now: Stamp) -> Option<LiveLease> {
+        let grant = self.memory.grant.filter(|grant| !now.both_past(grant.until))?;
+        Some(LiveLease { holder: grant.holder, epoch: grant.epoch, left: now.longest_until(grant.until) })
+    }
+
+    /// True while the voter may owe a lease that it has forgotten.
+    #[must_use]
+    pub fn in_quarantine(&self, now: Stamp) -> bool {
+        self.quarantine.is_some_and(|end| !now.both_past(end))
+    }
+
+    /// Boot-clock time at which [`Voter::tick`] has something to do: a parked request can be answered.
+    #[must_use]
+    pub fn wake_at(&self, now: Stamp) -> Option<u64> {
+        self.parked?;
+        let grant = self.memory.grant.map(|grant| now.wake_for(grant.until));
+        let quarantine = self.quarantine.map(|end| now.wake_for(end));
+        grant.max(quarantine).or(Some(now.boot))
+    }
+
+    /// Answers what was parked if nothing stands in its way any more.
+    pub fn tick(&mut self, now: Stamp) -> Vec<VoterCommand> {
+        if self.quarantine.is_some() && !self.in_quarantine(now) {
+            self.quarantine = None;
+        }
+        let Some(parked) = self.parked else { return Vec::new() };
+        if now.longest_since(parked.at) > self.timetable.lease / 2 {
+            self.parked = None; // its sender stopped repeating it
+            return Vec::new();
+        }
+        if self.gate(now, parked.from).is_some() {
+            return Vec::new();
+        }
+        self.parked = None;
+        self.prepare(now, parked.from, parked.ballot, false)
+    }
+
+    /// Handles `message`, which the session layer has proven to come from `from`.
+    pub fn handle(&mut self, now: Stamp, from: NodeId, message: ToVoter) -> Vec<VoterCommand> {
+        match message {
+            ToVoter::Read => {
+                let Register { promised, accepted } = self.register;
+                vec![reply(from, FromVoter::State { promised, accepted, live: self.live(now) })]
+            }
+            ToVoter::Prepare { ballot, park } => self.prepare(now, from, ballot, park),
+            ToVoter::Accept { ballot, value } => self.accept(now, from, ballot, value),
+            ToVoter::Renew { epoch, incarnation, round } => self.renew(now, from, (epoch, incarnation), round),
+            ToVoter::Release { epoch, incarnation } => self.release(now, from, (epoch, incarnation)),
+        }
+    }
+
+    /// Why `from` may not be promised anything now (V1, V2).
+    fn gate(&self, now: Stamp, from: NodeId) -> Option<Refusal> {
+        let recorded = self.register.accepted.is_some_and(|(_, value)| value.holder == from);
+        if self.in_quarantine(now) && !recorded {
+            return Some(Refusal::Quarantine);
+        }
+        self.live(now).filter(|live| live.holder != from).map(|_| Refusal::LeaseLive)
+    }
+
+    fn refuse(&self, now: Stamp, to: NodeId, ballot: Ballot, why: Refusal) -> VoterCommand {
+        reply(to, FromVoter::Refused { ballot, promised: self.register.promised, why, live: self.live(now) })
+    }
+
+    fn speaks_for_itself(&self, from: NodeId, ballot: Ballot) -> bool {
+        ballot.node == from && self.candidates.contains(&from)
+    }
+
+    fn prepare(&mut self, now: Stamp, from: NodeId, ballot: Ballot, park: bool) -> Vec<VoterCommand> {
+        if !self.speaks_for_itself(from, ballot) {
+            return vec![self.refuse(now, from, ballot, Refusal::NotCandidate)];
+        }
+        if ballot < self.register.promised {
+            return vec![self.refuse(now, from, ballot, Refusal::HigherBallot)];
+        }
+        if let Some(why) = self.gate(now, from) {
+            if !park {
+                return vec![self.refuse(now, from, ballot, why)];
+            }
+            let evicted = self.parked.replace(Parked { from, ballot, at: now }).filter(|old| old.from != from);
+            let mut commands = vec![self.refuse(now, from, ballot, Refusal::Parked)];
+            commands.extend(evicted.map(|old| self.refuse(now, old.from, old.ballot, Refusal::Evicted)));
+            return commands;
+        }
+        let mut commands = Vec::new();
+        if ballot > self.register.promised {
+            self.register.promised = ballot;
+            commands.push(VoterCommand::Persist(self.register));
+        }
+        commands.push(reply(from, FromVoter::Promise { ballot, accepted: self.register.accepted }));
+        commands
+    }
+
+    fn accept(&mut self, now: Stamp, from: NodeId, ballot: Ballot, value: Value) -> Vec<VoterCommand> {
+        if !self.speaks_for_itself(from, ballot) || !self.candidates.contains(&value.holder) {
+            return vec![self.refuse(now, from, ballot, Refusal::NotCandidate)];
+        }
+        if ballot < self.register.promised {
+            return vec![self.refuse(now, from, ballot, Refusal::HigherBallot)];
+        }
+        let mut commands = Vec::new();
+        if self.register.accepted != Some((ballot, value)) {
+            self.register = Register { promised: ballot, accepted: Some((ballot, value)) };
+            commands.push(VoterCommand::Persist(self.register));
+        } else if self.memory.released == Some(value) {
+            // A late copy of an Accept whose tenure is over already: acknowledged, but it revives no lease.
+            return vec![reply(from, FromVoter::Accepted { ballot, lease: self.timetable.lease })];
+        }
+        commands.push(self.start_lease(now, value));
+        commands.push(reply(from, FromVoter::Accepted { ballot, lease: self.timetable.lease }));
+        commands
+    }
+
+    fn start_lease(&mut self, now: Stamp, value: Value) -> VoterCommand {
+        let Value { holder, incarnation, epoch } = value;
+        let until = now.plus(self.timetable.lease);
+        self.memory.grant = Some(Grant { holder, incarnation, epoch, until });
+        VoterCommand::Remember(self.memory)
+    }
+
+    fn renew(&mut self, now: Stamp, from: NodeId, tenure: (Epoch, Incarnation), round: u64) -> Vec<VoterCommand> {
+        let granted = self.may_renew(from, tenure);
+        let mut commands = Vec::new();
+        if let (true, Some((_, value))) = (granted, self.register.accepted) {
+            commands.push(self.start_lease(now, value));
+        }
+        let promised = self.register.promised;
+        commands.push(reply(from, FromVoter::Renewed { round, lease: self.timetable.lease, granted, promised }));
+        commands
+    }
+
+    /// V4, with the second case: a promise to the holder itself does not end its lease.
+    fn may_renew(&self, from: NodeId, (epoch, incarnation): (Epoch, Incarnation)) -> bool {
+        let Some((ballot, value)) = self.register.accepted else { return false };
+        let promised = self.register.promised;
+        value == Value { epoch, holder: from, incarnation }
+            && self.memory.released != Some(value)
+            && (promised == ballot || promised.node == from)
+    }
+
+    fn release(&mut self, now: Stamp, from: NodeId, (epoch, incarnation): (Epoch, Incarnation)) -> Vec<VoterCommand> {
+        let tenure = Value { epoch, holder: from, incarnation };
+        if self.register.accepted.is_none_or(|(_, value)| value != tenure) {
+            return Vec::new();
+        }
+        self.memory = Memory { grant: None, released: Some(tenure) };
+        if self.quarantine.is_some() {
+            self.quarantine = None; // what might have been forgotten was this lease, and it is over
+        }
+        let mut commands = vec![VoterCommand::Remember(self.memory)];
+        commands.extend(self.tick(now));
+        commands
+    }
+}
+
+fn reply(to: NodeId, message: FromVoter) -> VoterCommand {
+    VoterCommand::Reply { to, message }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The voter's rules, one test each, named for the rule of lease.md 4.3.
+
+use super::*;
+use std::time::Duration;
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const STRANGER: NodeId = NodeId(9);
+const LIFE: Incarnation = Incarnation { boot: 7, nonce: 7 };
+
+fn at(ms: u64) -> Stamp {
+    Stamp::default().plus(Duration::from_millis(ms))
+}
+
+fn ballot(counter: u64, node: NodeId) -> Ballot {
+    Ballot { counter, node, nonce: 0 }
+}
+
+fn value(epoch: u64, holder: NodeId) -> Value {
+    Value { epoch: Epoch(epoch), holder, incarnation: LIFE }
+}
+
+fn fresh() -> Voter {
+    let table = Timetable::new(Duration::from_secs(1));
+    Voter::new(vec![A, B], table, (Register::default(), Memory::default()), None)
+}
+
+/// A voter whose group is held by A in epoch 1, granted at 0 ms.
+fn held_by_a() -> Voter {
+    let mut voter = fresh();
+    voter.handle(at(0), A, ToVoter::Prepare { ballot: ballot(1, A), park: false });
+    voter.handle(at(0), A, ToVoter::Accept { ballot: ballot(1, A), value: value(1, A) });
+    voter
+}
+
+fn answer(commands: &[VoterCommand]) -> FromVoter {
+    match commands.last() {
+        Some(VoterCommand::Reply { message, .. }) => *message,
+        other => panic!("no reply in {other:?}"),
+    }
+}
+
+fn refusal(commands: &[VoterCommand]) -> Refusal {
+    match answer(commands) {
+        FromVoter::Refused { why, .. } => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn renewed(voter: &mut Voter, now: Stamp, from: NodeId, epoch: u64) -> bool {
+    let message = ToVoter::Renew { epoch: Epoch(epoch), incarnation: LIFE, round: 1 };
+    match answer(&voter.handle(now, from, message)) {
+        FromVoter::Renewed { granted, .. } => granted,
+        other => panic!("not a renewal: {other:?}"),
+    }
+}
+
+#[test]
+fn v1_a_live_lease_gates_other_nodes_and_not_its_holder() {
+    let mut voter = held_by_a();
+    let from_b = voter.handle(at(999), B, ToVoter::Prepare { ballot: ballot(2, B), park: false });
+    assert_eq!(refusal(&from_b), Refusal::LeaseLive);
+    let from_a = voter.handle(at(999), A, ToVoter::Prepare { ballot: ballot(2, A), park: false });
+    assert!(matches!(answer(&from_a), FromVoter::Promise { .. }));
+}
+
+#[test]
+fn v1_parked_is_answered_at_the_very_end_of_the_lease() {
+    let mut voter = held_by_a();
+    let parked = voter.handle(at(700), B, ToVoter::Prepare { ballot: ballot(2, B), park: true });
+    assert_eq!(refusal(&parked), Refusal::Parked);
+    assert_eq!(voter.wake_at(at(700)), Some(at(1000).boot));
+    assert_eq!(voter.tick(at(999)), vec![]);
+    let commands = voter.tick(at(1000));
+    assert!(matches!(commands[0], VoterCommand::Persist(_)), "a promise is durable before it is given");
+    assert!(matches!(answer(&commands), FromVoter::Promise { .. }));
+}
+
+#[test]
+fn v1_parked_is_forgotten_when_its_sender_stops_repeating_it() {
+    let mut voter = held_by_a();
+    voter.handle(at(100), B, ToVoter::Prepare { ballot: ballot(2, B), park: true });
+    assert_eq!(voter.tick(at(1000)), vec![]);
+}
+
+#[test]
+fn v1_release_answers_what_is_parked_at_once() {
+    let mut voter = held_by_a();
+    voter.handle(at(100), B, ToVoter::Prepare { ballot: ballot(2, B), park: true });
+    let commands = voter.handle(at(200), A, ToVoter::Release { epoch: Epoch(1), incarnation: LIFE });
+    assert!(matches!(answer(&commands), FromVoter::Promise { .. }));
+}
+
+#[test]
+fn v2_quarantine_lets_only_the_recorded_holder_through() {
+    let register = *held_by_a().register();
+    let table = Timetable::new(Duration::from_secs(1));
+    let mut voter = Voter::new(vec![A, B], table, (register, Memory::default()), Some(at(1100)));
+    let from_b = voter.handle(at(500), B, ToVoter::Prepare { ballot: ballot(2, B), park: false });
+    assert_eq!(refusal(&from_b), Refusal::Quarantine);
+    assert!(renewed(&mut voter, at(500), A, 1));
+    let mut voter = Voter::new(vec![A, B], table, (register, Memory::default()), Some(at(1100)));
+    let late = voter.handle(at(1100), B, ToVoter::Prepare { ballot: ballot(2, B), park: false });
+    assert!(matches!(answer(&late), FromVoter::Promise { .. }));
+}
+
+#[test]
+fn v3_promise_and_value_are_persisted_before_the_answer_and_a_renewal_is_not() {
+    let mut voter = fresh();
+    let promise = voter.handle(at(0), A, ToVoter::Prepare { ballot: ballot(1, A), park: false });
+    assert!(matches!(promise[..], [VoterCommand::Persist(_), VoterCommand::Reply { .. }]));
+    let accepted = voter.handle(at(0), A, ToVoter::Accept { ballot: ballot(1, A), value: value(1, A) });
+    let [VoterCommand::Persist(_), VoterCommand::Remember(_), VoterCommand::Reply { .. }] = accepted[..] else {
+        panic!("{accepted:?}")
+    };
+    let renewed = voter.handle(at(10), A, ToVoter::Renew { epoch: Epoch(1), incarnation: LIFE, round: 1 });
+    assert!(matches!(renewed[..], [VoterCommand::Remember(_), VoterCommand::Reply { .. }]), "{renewed:?}");
+}
+
+#[test]
+fn v3_a_lower_ballot_is_refused_in_both_phases() {
+    let mut voter = fresh();
+    voter.handle(at(0), B, ToVoter::Prepare { ballot: ballot(5, B), park: false });
+    let low = voter.handle(at(0), A, ToVoter::Prepare { ballot: ballot(4, A), park: false });
+    assert_eq!(refusal(&low), Refusal::HigherBallot);
+    let low = voter.handle(at(0), A, ToVoter::Accept { ballot: ballot(4, A), value: value(1, A) });
+    assert_eq!(refusal(&low), Refusal::HigherBallot);
+}
+
+#[test]
+fn v4_a_promise_to_another_node_ends_renewals_and_one_to_the_holder_does_not() {
+    let mut voter = held_by_a();
+    voter.handle(at(100), A, ToVoter::Prepare { ballot: ballot(2, A), park: false });
+    assert!(renewed(&mut voter, at(110), A, 1));
+    let expired = at(2000);
+    voter.handle(expired, B, ToVoter::Prepare { ballot: ballot(3, B), park: false });
+    assert!(!renewed(&mut voter, expired, A, 1));
+}
+
+#[test]
+fn v4_only_the_recorded_life_renews() {
+    let mut voter = held_by_a();
+    assert!(!renewed(&mut voter, at(10), B, 1));
+    assert!(!renewed(&mut voter, at(10), A, 2));
+    let other_life = Incarnation { boot: 8, nonce: 7 };
+    let commands = voter.handle(at(10), A, ToVoter::Renew { epoch: Epoch(1), incarnation: other_life, round: 1 });
+    assert!(matches!(answer(&commands), FromVoter::Renewed { granted: false, .. }));
+}
+
+#[test]
+fn a_released_lease_is_not_revived_by_a_late_datagram() {
+    let mut voter = held_by_a();
+    voter.handle(at(100), A, ToVoter::Release { epoch: Epoch(1), incarnation: LIFE });
+    assert!(!renewed(&mut voter, at(110), A, 1));
+    voter.handle(at(120), A, ToVoter::Accept { ballot: ballot(1, A), value: value(1, A) });
+    assert_eq!(voter.live(at(120)), None);
+}
+
+#[test]
+fn nobody_speaks_for_another_and_strangers_are_no_candidates() {
+    let mut voter = fresh();
+    let forged = voter.handle(at(0), B, ToVoter::Prepare { ballot: ballot(1, A), park: false });
+    assert_eq!(refusal(&forged), Refusal::NotCandidate);
+    let stranger = voter.handle(at(0), STRANGER, ToVoter::Prepare { ballot: ballot(1, STRANGER), park: true });
+    assert_eq!(refusal(&stranger), Refusal::NotCandidate);
+    let mut held = held_by_a();
+    assert!(held.handle(at(1), B, ToVoter::Release { epoch: Epoch(1), incarnation: LIFE }).is_empty());
+    assert!(held.live(at(1)).is_some());
+}
+
+#[test]
+fn a_suspended_voter_does_not_shorten_its_promise() {
+    let mut voter = held_by_a();
+    let woken = Stamp { boot: at(5000).boot, raw: at(100).raw };
+    let from_b = voter.handle(woken, B, ToVoter::Prepare { ballot: ballot(2, B), park: false });
+    assert_eq!(refusal(&from_b), Refusal::LeaseLive);
+}

@@ -1,0 +1,9 @@
+//! I7: the role is active on one node at a time; a node without the lease runs nothing of it (lease.md 4.10).
+
+use crate::cluster::World;
+
+pub fn check(world: &World) {
+    let active = world.nodes.iter().filter(|node| node.powered && node.gate.as_ref().is_some_and(|gate| gate.active));
+    let active: Vec<_> = active.map(|node| node.id).collect();
+    assert!(active.len() <= 1, "one_active: the role runs on {active:?}");
+}

@@ -1,0 +1,10 @@
+//! I3: at most one incarnation believes that it holds, at any instant of true time (lease.md 4.10).
+//!
+//! Kleppmann, "How to do distributed locking" (2016): this is what a lease can promise under a clock-rate bound.
+
+use crate::cluster::World;
+
+pub fn check(world: &World) {
+    let believers: Vec<_> = world.nodes.iter().filter_map(|node| Some((node.id, node.believes(world.now)?))).collect();
+    assert!(believers.len() <= 1, "one_holder: {believers:?} all believe they hold");
+}

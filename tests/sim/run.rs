@@ -1,0 +1,80 @@
+//! One run: a seed, a profile, two phases.
+
+use crate::cluster::{Happening, World};
+use crate::node::span;
+use crate::profile::Profile;
+use crate::{faults, invariants};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What happened in a run, or in many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub runs: u64,
+    pub events: u64,
+    pub faults: u64,
+    pub crashes: u64,
+    pub acquisitions: u64,
+    pub kills: u64,
+    pub fsyncs: u64,
+    pub answers: u64,
+}
+
+impl Stats {
+    /// Adds another run's figures.
+    pub fn add(&mut self, other: &Stats) {
+        self.runs += other.runs;
+        self.events += other.events;
+        self.faults += other.faults;
+        self.crashes += other.crashes;
+        self.acquisitions += other.acquisitions;
+        self.kills += other.kills;
+        self.fsyncs += other.fsyncs;
+        self.answers += other.answers;
+    }
+}
+
+/// How a run ended.
+pub struct Outcome {
+    pub stats: Stats,
+    /// The broken promise, if any.
+    pub broken: Option<String>,
+    pub story: Vec<String>,
+}
+
+/// Runs `seed`; the same seed and profile always give the same outcome.
+#[must_use]
+pub fn run(profile: &Profile, seed: u64, story: bool) -> Outcome {
+    let mut world = World::new(profile.clone(), seed, story);
+    let result = catch_unwind(AssertUnwindSafe(|| play(&mut world)));
+    let broken = result.err().map(|cause| {
+        let text = cause.downcast_ref::<String>().cloned();
+        text.or_else(|| cause.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "?".into())
+    });
+    world.stats.runs = 1;
+    Outcome { stats: world.stats, broken, story: world.story.unwrap_or_default() }
+}
+
+fn play(world: &mut World) {
+    let calm = span(world.profile.faults_for);
+    world.at(calm / 20, Happening::Fault);
+    play_until(world, calm);
+    world.faults_on = false;
+    world.apply(Happening::Heal);
+    world.tell(|| "the faults end".into());
+    // A node that abstains after a failed service is brought back by an operator, here as in life.
+    for node in 0..world.profile.candidates {
+        world.operator_asks(node, None);
+    }
+    let end = calm + invariants::heals::bound(world);
+    play_until(world, end);
+    invariants::heals::check(world);
+    let _ = faults::inject;
+}
+
+fn play_until(world: &mut World, end: u64) {
+    while let Some(what) = world.next(end) {
+        world.apply(what);
+        world.stats.events += 1;
+        invariants::check(world);
+    }
+}
