@@ -126,7 +126,7 @@ impl World {
     }
 
     /// Takes the next happening off the queue and moves time to it.
-    pub fn next(&mut self, until: u64) -> Option<Happening> {
+    pub fn advance(&mut self, until: u64) -> Option<Happening> {
         let Reverse((when, order)) = *self.queue.peek()?;
         if when > until {
             self.now = until;
@@ -410,7 +410,7 @@ impl World {
             failback: false,
             automatic: true,
         };
-        let seed = self.rng.next();
+        let seed = self.rng.bits();
         let now = self.now;
         self.nodes[node].start_lease(config, now, seed);
         self.tell(|| format!("node {node}: lease client starts"));
@@ -423,7 +423,7 @@ impl World {
     }
 
     pub fn operator_asks(&mut self, node: usize, to: Option<usize>) {
-        let request = self.rng.next();
+        let request = self.rng.bits();
         self.tell(|| format!("node {node}: an operator asks for {to:?}"));
         self.lease(node, Input::Request(Request { id: request, to: to.map(id), ask: true }));
     }

@@ -72,7 +72,7 @@ fn play(world: &mut World) {
 }
 
 fn play_until(world: &mut World, end: u64) {
-    while let Some(what) = world.next(end) {
+    while let Some(what) = world.advance(end) {
         world.apply(what);
         world.stats.events += 1;
         invariants::check(world);

@@ -185,7 +185,7 @@ impl Lease {
     pub fn new(config: LeaseConfig, now: Stamp, boot: u64, seed: u64) -> Lease {
         assert!(config.candidates.contains(&config.me), "only candidates run a lease client");
         let mut rng = Rng::new(seed);
-        let (nonce, life) = (rng.next(), Incarnation { boot, nonce: rng.next() });
+        let (nonce, life) = (rng.bits(), Incarnation { boot, nonce: rng.bits() });
         let voters = config.voters.iter().map(|voter| (*voter, VoterView::default())).collect();
         Lease {
             config,
@@ -345,7 +345,7 @@ impl Lease {
         crate::id::majority(self.config.voters.len())
     }
 
-    fn to_voters(&mut self, message: ToVoter) {
+    fn tell_voters(&mut self, message: ToVoter) {
         for voter in &self.config.voters {
             self.out.push(Command::ToVoter { to: *voter, message });
         }
@@ -365,7 +365,7 @@ impl Lease {
     /// Tells the voters that `value`'s tenure is over, and prepares for another. The proof is in.
     fn release(&mut self, value: Value) {
         let message = ToVoter::Release { epoch: value.epoch, incarnation: value.incarnation };
-        self.to_voters(message);
+        self.tell_voters(message);
         for voter in self.config.voters.clone() {
             self.echo(&Command::ToVoter { to: voter, message });
         }
@@ -373,7 +373,7 @@ impl Lease {
     }
 
     fn forget_tenure(&mut self) {
-        self.life = Incarnation { boot: self.boot, nonce: self.rng.next() };
+        self.life = Incarnation { boot: self.boot, nonce: self.rng.bits() };
         self.phase = Phase::Watching;
         self.free_since = None;
         self.next_read = self.now;

@@ -120,7 +120,7 @@ impl Lease {
             self.abandon_bid();
             return;
         }
-        self.to_voters(message);
+        self.tell_voters(message);
     }
 
     pub(super) fn on_promise(&mut self, from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
@@ -146,7 +146,8 @@ impl Lease {
         let for_good = matches!(why, Refusal::HigherBallot | Refusal::NotCandidate);
         match &mut self.phase {
             Phase::Bidding(bid) if bid.proposal.ballot == ballot && for_good => {
-                if bid.proposal.on_refused(from, voters, majority) {
+                let hopeless = bid.proposal.on_refused(from, voters, majority);
+                if hopeless {
                     self.abandon_bid();
                 }
             }
@@ -162,7 +163,7 @@ impl Lease {
         if matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_some()) {
             // Some voter may have accepted that value. The next bid must not propose the same one under another
             // ballot: a majority put together from two ballots is none.
-            self.life = Incarnation { boot: self.boot, nonce: self.rng.next() };
+            self.life = Incarnation { boot: self.boot, nonce: self.rng.bits() };
         }
         self.phase = Phase::Watching;
         if self.free_since.is_some() {
@@ -254,7 +255,7 @@ impl Lease {
         confirm.next_send = now.plus(timetable.step());
         let Value { epoch, incarnation, .. } = value;
         let round = confirm.round.number;
-        self.to_voters(ToVoter::Renew { epoch, incarnation, round });
+        self.tell_voters(ToVoter::Renew { epoch, incarnation, round });
     }
 
     pub(super) fn on_renewed(&mut self, from: NodeId, round: u64, granted: Option<Duration>) {

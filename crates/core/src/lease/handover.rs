@@ -122,7 +122,7 @@ impl Lease {
             None => ToVoter::Prepare { ballot, park: false },
             Some(accept) => ToVoter::Accept { ballot, value: accept.value },
         };
-        self.to_voters(message);
+        self.tell_voters(message);
     }
 
     pub(super) fn on_accepted_handing(&mut self, from: NodeId, ballot: Ballot, lease: Duration) {

@@ -182,7 +182,7 @@ impl Lease {
             let Value { epoch, incarnation, .. } = held.tenure.value;
             let message = ToVoter::Renew { epoch, incarnation, round: round.number };
             held.round = Some(round);
-            self.to_voters(message);
+            self.tell_voters(message);
         }
         self.consider_refresh();
         self.consider_failback();
@@ -243,7 +243,7 @@ impl Lease {
             None => ToVoter::Prepare { ballot, park: false },
             Some(accept) => ToVoter::Accept { ballot, value: accept.value },
         };
-        self.to_voters(message);
+        self.tell_voters(message);
     }
 
     pub(super) fn begin_refresh(&mut self) {

@@ -129,7 +129,7 @@ impl Lease {
         }
         self.next_read = self.now.plus(self.config.timetable.read_every());
         if !matches!(self.phase, Phase::Held(_)) {
-            self.to_voters(ToVoter::Read);
+            self.tell_voters(ToVoter::Read);
         }
     }
 

@@ -1,0 +1,191 @@
+//! The configuration file: KDL v2 text in, a checked [`Config`] or *all* its mistakes out.
+//!
+//! ```text
+//!  text --kdl--> document --schema--> raw values --rules--> Config
+//!                   \____________________\_________________/
+//!                     every mistake: span, what is wrong, what would be right
+//! ```
+//! Parsing takes a `&str`; only [`load`] touches a file.
+#![forbid(unsafe_code)]
+
+mod fields;
+mod problem;
+mod rules;
+mod schema;
+
+pub use problem::{Problem, Problems};
+
+use hotspare_core::heartbeat::HeartbeatTimes;
+use hotspare_core::{GroupId, NodeId, Timetable};
+use ipnetwork::IpNetwork;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where every program looks for the file.
+pub const PATH: &str = "/etc/hotspare/cluster.kdl";
+/// UDP port of the heartbeat; the arbiter listens on the next one, the lease client on the one after.
+pub const PORT_DEFAULT: u16 = 7400;
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub cluster: String,
+    pub port: u16,
+    pub nodes: Vec<Node>,
+    /// Names of the nodes that vote.
+    pub voters: Vec<String>,
+    pub groups: Vec<Group>,
+    pub heartbeat: HeartbeatTimes,
+    /// A digest of the text, to compare nodes by.
+    pub digest: u64,
+}
+
+/// A machine of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub name: String,
+    pub id: NodeId,
+    pub key: [u8; 32],
+    /// Its addresses, one for each network it shares with the others.
+    pub links: Vec<IpAddr>,
+}
+
+/// What moves as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub id: GroupId,
+    /// Names of the nodes that may lead it, in order of preference.
+    pub candidates: Vec<String>,
+    /// The one number: the longest a power cut may cost, without the start of the service itself.
+    pub outage_budget: Duration,
+    pub timetable: Timetable,
+    pub failback: bool,
+    pub boot_grace: Duration,
+    pub hold_down: Duration,
+    pub addresses: Vec<Address>,
+    /// The user's units that run on the primary, started in this order and stopped in reverse.
+    pub units: Vec<String>,
+    /// The user's units that run on the standby.
+    pub standby_units: Vec<String>,
+}
+
+/// An address that the primary has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub net: IpNetwork,
+    pub interface: String,
+}
+
+impl Group {
+    /// A group that runs nothing is a lock for scripts: taken only by `hotspare-lease hold`.
+    #[must_use]
+    pub fn is_lock(&self) -> bool {
+        self.units.is_empty() && self.addresses.is_empty()
+    }
+}
+
+impl Config {
+    /// Checks `text`; `name` is what the mistakes call the file.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn parse(name: &str, text: &str) -> Result<Config, Problems> {
+        let (raw, mut problems) = schema::read(text);
+        let config = raw.and_then(|raw| rules::check(raw, text, &mut problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(Problems::new(name, text, problems)),
+        }
+    }
+
+    /// The node called `name`.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The name of the node with `id`.
+    #[must_use]
+    pub fn node_name(&self, id: NodeId) -> &str {
+        self.nodes.iter().find(|node| node.id == id).map_or("?", |node| &node.name)
+    }
+
+    /// The group called `name`.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// Ids of the voters.
+    #[must_use]
+    pub fn voter_ids(&self) -> Vec<NodeId> {
+        self.voters.iter().map(|name| NodeId::of(name)).collect()
+    }
+
+    /// The groups that `node` may lead.
+    pub fn groups_of<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a Group> {
+        self.groups.iter().filter(move |group| group.candidates.iter().any(|candidate| candidate == node))
+    }
+}
+
+/// Why a file could not be used.
+#[derive(Debug, miette::Diagnostic)]
+pub enum LoadError {
+    /// It could not be read.
+    Unreadable { path: String, source: std::io::Error },
+    /// It has mistakes.
+    #[diagnostic(transparent)]
+    Mistakes(Problems),
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LoadError::Unreadable { path, source } => write!(f, "cannot read the configuration {path}: {source}"),
+            LoadError::Mistakes(problems) => write!(f, "{}", problems.render(false)),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+/// If it cannot be read, or has mistakes.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Config::parse(&name, &text).map_err(LoadError::Mistakes),
+        Err(source) => Err(LoadError::Unreadable { path: name, source }),
+    }
+}
+
+/// Reads a span of time as systemd writes it: `"1500ms"`, `"2s"`, `"1min 30s"`.
+#[must_use]
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number: u32 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].trim_start();
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit = match &rest[..letters] {
+            "us" => Duration::from_micros(1),
+            "ms" => Duration::from_millis(1),
+            "s" | "sec" => Duration::from_secs(1),
+            "min" | "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3600),
+            _ => return None,
+        };
+        total = total.checked_add(unit.checked_mul(number)?)?;
+        rest = rest[letters..].trim_start();
+    }
+    Some(total)
+}

@@ -1,0 +1,218 @@
+//! The shape of the file: which nodes there are, what they take. What the values mean is the business of `rules`.
+
+use crate::fields::{
+    Spanned, arguments, complain, name_span, no_children, only_properties, property, span_argument, span_property,
+};
+use crate::problem::{Problem, suggest};
+use kdl::{KdlDocument, KdlNode};
+use miette::SourceSpan;
+use std::time::Duration;
+
+/// The file as written.
+pub struct Raw {
+    pub cluster: Option<Spanned<String>>,
+    pub port: Option<Spanned<i128>>,
+    pub nodes: Vec<RawNode>,
+    pub voters: Vec<Spanned<String>>,
+    pub voters_span: Option<SourceSpan>,
+    pub groups: Vec<RawGroup>,
+    pub heartbeat: RawHeartbeat,
+}
+
+#[derive(Default)]
+pub struct RawHeartbeat {
+    pub interval: Option<Spanned<Duration>>,
+    pub late: Option<Spanned<Duration>>,
+    pub dead: Option<Spanned<Duration>>,
+    pub boot_grace: Option<Spanned<Duration>>,
+}
+
+pub struct RawNode {
+    pub name: Spanned<String>,
+    pub key: Option<Spanned<String>>,
+    pub links: Vec<Spanned<String>>,
+}
+
+pub struct RawGroup {
+    pub name: Spanned<String>,
+    pub candidates: Vec<Spanned<String>>,
+    pub outage_budget: Option<Spanned<Duration>>,
+    pub failback: Option<Spanned<String>>,
+    pub boot_grace: Option<Spanned<Duration>>,
+    pub hold_down: Option<Spanned<Duration>>,
+    pub addresses: Vec<RawAddress>,
+    pub units: Vec<Spanned<String>>,
+    pub standby_units: Vec<Spanned<String>>,
+}
+
+pub struct RawAddress {
+    pub net: Spanned<String>,
+    pub interface: Option<Spanned<String>>,
+}
+
+const TOP: [&str; 5] = ["cluster", "heartbeat", "node", "voters", "group"];
+const GROUP: [&str; 8] =
+    ["candidates", "outage-budget", "failback", "boot-grace", "hold-down", "address", "unit", "standby-unit"];
+
+/// Reads `text` as KDL and sorts it into [`Raw`]; `None` if it is not KDL at all.
+pub fn read(text: &str) -> (Option<Raw>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let document = match KdlDocument::parse_v2(text) {
+        Ok(document) => document,
+        Err(error) => {
+            for diagnostic in error.diagnostics {
+                let message = diagnostic.message.unwrap_or_else(|| "this is not KDL".into());
+                let help = diagnostic.help.unwrap_or_else(|| {
+                    "the file is KDL version 2: a node per line, strings in quotes, children in braces".into()
+                });
+                complain(&mut problems, diagnostic.span, message, help);
+            }
+            return (None, problems);
+        }
+    };
+    let mut raw = Raw {
+        cluster: None,
+        port: None,
+        nodes: Vec::new(),
+        voters: Vec::new(),
+        voters_span: None,
+        groups: Vec::new(),
+        heartbeat: RawHeartbeat::default(),
+    };
+    let mut once = Once::default();
+    for node in document.nodes() {
+        match node.name().value() {
+            "cluster" if once.first(node, &mut problems) => cluster(node, &mut raw, &mut problems),
+            "heartbeat" if once.first(node, &mut problems) => raw.heartbeat = heartbeat(node, &mut problems),
+            "voters" if once.first(node, &mut problems) => {
+                only_properties(node, &[], &mut problems);
+                no_children(node, &mut problems);
+                raw.voters = arguments(node, (1, usize::MAX), "the names of the nodes that vote", &mut problems);
+                raw.voters_span = Some(name_span(node));
+            }
+            "node" => raw.nodes.extend(machine(node, &mut problems)),
+            "group" => raw.groups.extend(group(node, &mut problems)),
+            "cluster" | "heartbeat" | "voters" => {}
+            other => unknown(node, other, &TOP, "the file", &mut problems),
+        }
+    }
+    (Some(raw), problems)
+}
+
+#[derive(Default)]
+struct Once(Vec<String>);
+
+impl Once {
+    /// True for the first node of a name; complains about every further one.
+    fn first(&mut self, node: &KdlNode, problems: &mut Vec<Problem>) -> bool {
+        let name = node.name().value();
+        if self.0.iter().any(|seen| seen == name) {
+            complain(problems, name_span(node), format!("`{name}` is given twice"), "keep one of the two");
+            return false;
+        }
+        self.0.push(name.to_owned());
+        true
+    }
+}
+
+fn unknown(node: &KdlNode, name: &str, known: &[&str], place: &str, problems: &mut Vec<Problem>) {
+    complain(problems, name_span(node), format!("{place} has no node `{name}`"), suggest(name, known));
+}
+
+fn cluster(node: &KdlNode, raw: &mut Raw, problems: &mut Vec<Problem>) {
+    only_properties(node, &["port"], problems);
+    no_children(node, problems);
+    raw.cluster = arguments(node, (1, 1), "the name of the cluster", problems).pop();
+    if let Some(entry) = node.entry("port") {
+        match entry.value().as_integer() {
+            Some(value) => raw.port = Some(Spanned { value, span: entry.span() }),
+            None => complain(problems, entry.span(), "`port` must be an integer", "for example: port=7400"),
+        }
+    }
+}
+
+fn heartbeat(node: &KdlNode, problems: &mut Vec<Problem>) -> RawHeartbeat {
+    only_properties(node, &["interval", "late", "dead", "boot-grace"], problems);
+    no_children(node, problems);
+    arguments(node, (0, 0), "properties only", problems);
+    RawHeartbeat {
+        interval: span_property(node, "interval", problems),
+        late: span_property(node, "late", problems),
+        dead: span_property(node, "dead", problems),
+        boot_grace: span_property(node, "boot-grace", problems),
+    }
+}
+
+fn machine(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawNode> {
+    only_properties(node, &["key"], problems);
+    let name = arguments(node, (1, 1), "the host name of one machine", problems).pop();
+    let key = property(node, "key", problems);
+    let mut links = Vec::new();
+    for child in node.iter_children() {
+        match child.name().value() {
+            "link" => {
+                only_properties(child, &[], problems);
+                no_children(child, problems);
+                links.extend(arguments(child, (1, 1), "one IP address", problems));
+            }
+            other => unknown(child, other, &["link"], "`node`", problems),
+        }
+    }
+    Some(RawNode { name: name?, key, links })
+}
+
+fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
+    only_properties(node, &[], problems);
+    let name = arguments(node, (1, 1), "one name", problems).pop();
+    let mut group = RawGroup {
+        name: Spanned { value: String::new(), span: name_span(node) },
+        candidates: Vec::new(),
+        outage_budget: None,
+        failback: None,
+        boot_grace: None,
+        hold_down: None,
+        addresses: Vec::new(),
+        units: Vec::new(),
+        standby_units: Vec::new(),
+    };
+    let mut once = Once::default();
+    for child in node.iter_children() {
+        let name = child.name().value();
+        let repeatable = matches!(name, "address" | "unit" | "standby-unit");
+        if !GROUP.contains(&name) {
+            unknown(child, name, &GROUP, "`group`", problems);
+        } else if repeatable || once.first(child, problems) {
+            group_child(child, name, &mut group, problems);
+        }
+    }
+    group.name = name?;
+    Some(group)
+}
+
+fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {
+    match name {
+        "outage-budget" => group.outage_budget = span_argument(child, problems),
+        "boot-grace" => group.boot_grace = span_argument(child, problems),
+        "hold-down" => group.hold_down = span_argument(child, problems),
+        "address" => {
+            only_properties(child, &["interface"], problems);
+            no_children(child, problems);
+            let interface = property(child, "interface", problems);
+            let net = arguments(child, (1, 1), "one address with its prefix length", problems).pop();
+            group.addresses.extend(net.map(|net| RawAddress { net, interface }));
+        }
+        _ => {
+            only_properties(child, &[], problems);
+            no_children(child, problems);
+            match name {
+                "candidates" => {
+                    group.candidates =
+                        arguments(child, (1, usize::MAX), "the names of nodes, the preferred one first", problems);
+                }
+                "failback" => group.failback = arguments(child, (1, 1), "\"manual\" or \"auto\"", problems).pop(),
+                "unit" => group.units.extend(arguments(child, (1, 1), "the name of one unit", problems)),
+                _ => group.standby_units.extend(arguments(child, (1, 1), "the name of one unit", problems)),
+            }
+        }
+    }
+}
