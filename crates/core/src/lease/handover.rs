@@ -172,8 +172,9 @@ impl Lease {
 
     /// A service failed for good: stop the role here and let another node try.
     pub(super) fn on_give_up(&mut self) {
-        self.abstain_after_failure();
+        // What dies because the lease is over has not failed.
         if matches!(&self.phase, Phase::Held(held) if held.ending.is_none()) {
+            self.abstain_after_failure();
             let successor = self.best_peer();
             self.begin_ending(Ending { why: Why::ServiceFailed, successor, asked_by: None });
         }

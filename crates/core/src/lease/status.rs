@@ -27,6 +27,8 @@ pub struct Status {
     pub tenure: Option<Value>,
     /// How much longer this node may act.
     pub left: Option<Duration>,
+    /// A gate has charge of the tenure.
+    pub claimed: bool,
     pub role_up: bool,
     /// The lease that a majority of the voters reports to be live, of another node.
     pub live: Option<LiveLease>,
@@ -83,6 +85,7 @@ impl Lease {
             phase,
             tenure,
             left,
+            claimed: matches!(&self.phase, Phase::Held(held) if held.claimed),
             role_up: matches!(&self.phase, Phase::Held(held) if held.role_up),
             live: match outlook {
                 Outlook::Live(live) if !holds => Some(live),

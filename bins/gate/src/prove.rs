@@ -1,0 +1,102 @@
+//! ExecStopPost: whatever became of the gate, nothing of the group is left here, and this is written down.
+//!
+//! By now the gate's unit is deactivating: the group's units are `Requisite=` on it, so none of them can start any more
+//! and what is found empty stays empty.
+
+use crate::effects::Addresses;
+use crate::guard::reboot;
+use crate::slice::Slice;
+use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
+use hotspare_core::Timetable;
+use hotspare_daemon::{Exit, Failure, Priority, clock, message_id};
+use hotspare_page::PageReader;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where claims, proofs and the configuration in force are kept.
+pub const FOLDER: &str = "/run/hotspare-gate";
+
+pub fn file(group: &str, what: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{group}.{what}"))
+}
+
+/// The life on the page now.
+pub fn life_on_page(group: &str) -> Option<(Life, Timetable, hotspare_core::Stamp)> {
+    let tenure = PageReader::open(&hotspare_page::path(group)).ok()?.read()?;
+    let life = tenure.value.incarnation;
+    let life = Life { boot: life.boot.to_string(), nonce: life.nonce.to_string() };
+    Some((life, Timetable::new(tenure.lease), tenure.sent))
+}
+
+/// How the gate ended, from what systemd tells an ExecStopPost.
+fn how_it_ended() -> How {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    match (variable("SERVICE_RESULT").as_str(), variable("EXIT_CODE").as_str(), variable("EXIT_STATUS").as_str()) {
+        ("success", ..) => How::Stopped,
+        (_, "exited", "69" | "UNAVAILABLE") => How::Expired,
+        _ => How::Died,
+    }
+}
+
+pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -> Result<Exit, Failure> {
+    let claim = std::fs::read(file(group, "claim")).ok().and_then(|bytes| serde_json::from_slice::<Life>(&bytes).ok());
+    let refused = std::env::var("EXIT_STATUS").is_ok_and(|status| status == "75" || status == "TEMPFAIL");
+    let (mut slice, mut effects) = (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
+    let page = life_on_page(group);
+    let deadline = page.as_ref().map(|(_, table, sent)| sent.plus(table.believed()));
+    // However late it is, a kill takes milliseconds: it is always tried before the reboot.
+    let patience = clock::now().plus(page.as_ref().map_or(Duration::from_secs(1), |(_, table, _)| table.step()));
+    let mut killed = false;
+    loop {
+        if slice.populated() {
+            killed = true;
+            slice.kill();
+        }
+        let left = effects.sweep().map_err(Exit::OsErr.why("cannot look for the group's addresses"))?;
+        if !slice.populated() && left.is_empty() {
+            break;
+        }
+        let now = clock::now();
+        if now.any_past(patience) && deadline.is_none_or(|deadline| now.any_past(deadline)) {
+            let message = format!("{group}: cannot stop what runs here and the lease is over: the machine reboots now");
+            hotspare_daemon::journal::record_now(message_id::GATE_SELF_FENCE, Priority::Emergency, message, &[("GROUP", group.into())]);
+            reboot();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = std::fs::remove_file(file(group, "kdl"));
+    // Without a claim the gate may have died between the grant and its note of it: the page says which life it was.
+    // A gate that was refused guarded nothing.
+    let Some(life) = claim.or_else(|| page.filter(|_| !refused).map(|(life, ..)| life)) else { return Ok(Exit::Done) };
+    let how = how_it_ended();
+    let proof = Proof { life, how };
+    write(&file(group, "proof"), &proof)?;
+    let _ = std::fs::remove_file(file(group, "claim"));
+    let word = if killed { "; what was still running was killed" } else { "" };
+    let message = format!("{group}: proven: nothing of the role runs here, its addresses are gone{word}");
+    let fields = [("GROUP", group.to_owned()), ("REASON", format!("{how:?}").to_lowercase())];
+    tell(group, proof);
+    hotspare_daemon::journal::record_now(message_id::GATE_PROOF, Priority::Info, message, &fields);
+    Ok(Exit::Done)
+}
+
+/// The file is the proof; the message only saves time.
+fn tell(group: &str, proof: Proof) {
+    let told = Client::leased().and_then(|mut client| {
+        client.patience(Some(Duration::from_millis(300)))?;
+        client.call(&Ask::Emptied { group: group.into(), proof })
+    });
+    match told {
+        Ok(Tell::Done { .. }) => {}
+        Ok(other) => eprintln!("hotspare-leased did not take the proof: {other:?}"),
+        Err(error) => eprintln!("hotspare-leased will find the proof in {FOLDER}: {error}"),
+    }
+}
+
+/// Writes `value` as JSON, whole or not at all.
+pub fn write(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
+    let fresh = path.with_extension("new");
+    let bytes = serde_json::to_vec(value).map_err(Exit::Software.why("cannot encode"))?;
+    let written = std::fs::write(&fresh, bytes).and_then(|()| std::fs::rename(&fresh, path));
+    written.map_err(Exit::CantCreate.why(format!("cannot write {}", path.display())))
+}

@@ -1,0 +1,235 @@
+//! The units of a group, as `systemd.md` lists and explains them. Each line that looks odd was tried; so was the obvious
+//! one in its place.
+
+use hotspare_config::Group;
+use std::collections::BTreeMap;
+
+/// Where the programs are.
+pub const BINDIR: &str = match option_env!("HOTSPARE_BINDIR") {
+    Some(folder) => folder,
+    None => "/usr/bin",
+};
+
+/// File name to content; a name with a slash is in a folder, a content of `link:TARGET` is a symbolic link.
+pub type Files = BTreeMap<String, String>;
+
+/// The names of a group's units: plain for the group `default`, instances for all others.
+struct Names<'a>(&'a str);
+
+impl Names<'_> {
+    fn unit(&self, stem: &str, kind: &str) -> String {
+        match self.0 {
+            "default" => format!("{stem}.{kind}"),
+            name => format!("{stem}@{name}.{kind}"),
+        }
+    }
+    fn primary(&self) -> String {
+        self.unit("cluster-primary", "target")
+    }
+    fn standby(&self) -> String {
+        self.unit("cluster-standby", "target")
+    }
+    fn gate(&self) -> String {
+        self.unit("cluster-lease", "service")
+    }
+    fn up(&self) -> String {
+        self.unit("cluster-up", "service")
+    }
+    fn slice(&self) -> String {
+        format!("cluster-{}.slice", self.0)
+    }
+    fn address(&self, n: usize) -> String {
+        self.unit(&format!("cluster-address-{}", n + 1), "service")
+    }
+    fn path(&self, what: &str) -> String {
+        self.unit(&format!("cluster-{what}"), "path")
+    }
+    fn enter(&self) -> String {
+        self.unit("hotspare-enter", "service")
+    }
+}
+
+/// All units of `group`.
+pub fn of_group(group: &Group) -> Files {
+    let names = Names(&group.name);
+    let addresses: Vec<String> = (0..group.addresses.len()).map(|n| names.address(n)).collect();
+    let mut files = Files::new();
+    files.insert(names.primary(), primary(&names, group, &addresses));
+    files.insert(names.standby(), standby(&names, group));
+    files.insert(names.gate(), gate(&names, group));
+    files.insert(names.up(), up(&names, group, &addresses));
+    files.insert(names.slice(), slice(&names));
+    files.insert(names.enter(), enter(&names));
+    for (what, target) in [("take", names.primary()), ("yield", names.standby())] {
+        files.insert(names.path(what), path(&names, what, &target));
+    }
+    for (n, unit) in group.units.iter().enumerate() {
+        files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, n.checked_sub(1).map(|n| &group.units[n])));
+    }
+    for unit in &group.standby_units {
+        files.insert(format!("{unit}.d/50-hotspare.conf"), standby_unit(&names, group, &addresses));
+    }
+    for (n, address) in group.addresses.iter().enumerate() {
+        let place = format!("{} --interface {}", address.net, address.interface);
+        files.insert(names.address(n), address_unit(&names, group, &place));
+    }
+    // Pulled in by the lease client, so that installing and starting it is all there is to do.
+    let pulled = [names.path("take"), names.path("yield"), names.enter()].join(" ");
+    let header = header("What the lease client needs to move this group");
+    files.insert(format!("hotspare-leased.service.d/50-{}.conf", group.name), format!("{header}[Unit]\nWants={pulled}\n"));
+    files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
+    files
+}
+
+fn header(what: &str) -> String {
+    format!("# {what}.\n# Made by hotspare-generator from the cluster configuration; changes here are lost.\n\n")
+}
+
+fn primary(names: &Names, group: &Group, addresses: &[String]) -> String {
+    let gate = names.gate();
+    let all: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
+    let all = [all.as_slice(), &[&names.up()]].concat().join(" ");
+    format!(
+        "{}[Unit]\nDescription=Primary role of the group {}\nDocumentation=man:hotspare(7)\n\
+         Requires=multi-user.target\nBindsTo={gate}\nRequires={all}\nAfter={gate} {all}\n\
+         Conflicts={} rescue.target emergency.target\nOnFailure={}\n{}IgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
+        header("Starting this asks the cluster for the primary role"),
+        names.0,
+        names.standby(),
+        names.standby(),
+        isolate(names),
+    )
+}
+
+/// `systemctl isolate` is for the one group that has the plain names.
+fn isolate(names: &Names) -> &'static str {
+    if names.0 == "default" { "AllowIsolate=yes\n" } else { "" }
+}
+
+fn standby(names: &Names, group: &Group) -> String {
+    let wants = match group.standby_units.join(" ") {
+        units if units.is_empty() => String::new(),
+        units => format!("Wants={units}\n"),
+    };
+    format!(
+        "{}[Unit]\nDescription=Standby role of the group {}\nDocumentation=man:hotspare(7)\n\
+         Requires=multi-user.target\nConflicts={} {}\n{wants}{}IgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
+        header("Starting this gives the primary role back"),
+        names.0,
+        names.primary(),
+        names.gate(),
+        isolate(names),
+    )
+}
+
+fn gate(names: &Names, group: &Group) -> String {
+    let addresses: String = group.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
+    let program = format!("{BINDIR}/hotspare-gate {}", names.0);
+    format!(
+        "{}[Unit]\nDescription=Lease gate of the group {}\nDocumentation=man:hotspare-gate(8)\n\
+         After=hotspare-leased.service {slice}\nWants={slice}\nStopPropagatedFrom={}\nOnFailure={}\n\
+         RefuseManualStop=yes\nStartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\
+         X-RestartIfChanged=false\nX-StopIfChanged=false\n\n\
+         [Service]\nType=notify\nNotifyAccess=main\nRestart=no\nSlice=hotspare.slice\n\
+         ExecStart={program}{addresses}\nExecStopPost={program}{addresses} --act prove\n\
+         TimeoutStartSec=180\nTimeoutStopSec=30\nWatchdogSec=10\nWatchdogSignal=SIGKILL\nLimitCORE=0\n\
+         LimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\nRuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\n\
+         RuntimeDirectoryMode=0755\nUMask=0022\nCapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_BOOT CAP_KILL CAP_IPC_LOCK CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH\n\
+         NoNewPrivileges=yes\nRestrictAddressFamilies=AF_UNIX AF_NETLINK\nProtectHome=yes\nProtectSystem=strict\nReadWritePaths=/sys/fs/cgroup -/proc/sysrq-trigger\n\
+         MemoryDenyWriteExecute=yes\nRestrictNamespaces=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\nPrivateTmp=no\n",
+        header("The guard behind a held lease: the primary role cannot start without it and does not outlive it"),
+        names.0,
+        names.primary(),
+        names.standby(),
+        slice = names.slice(),
+    )
+}
+
+fn up(names: &Names, group: &Group, addresses: &[String]) -> String {
+    let gate = names.gate();
+    let all: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
+    format!(
+        "{}[Unit]\nDescription=Everything of the primary role of {} is up\nRequisite={gate}\nAfter={gate} {}\n\
+         StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         Slice=hotspare.slice\nExecStart=-{BINDIR}/hotspare-gate {} --act up\n",
+        header("Says so, once all units and addresses are up"),
+        names.0,
+        all.join(" "),
+        names.primary(),
+        names.0,
+    )
+}
+
+fn slice(names: &Names) -> String {
+    format!(
+        "{}[Unit]\nDescription=What runs on the primary of the group {}\nDocumentation=man:hotspare(7)\n",
+        header("Everything in here is killed when the lease is over"),
+        names.0
+    )
+}
+
+fn path(names: &Names, what: &str, target: &str) -> String {
+    format!(
+        "{}[Unit]\nDescription=Starts {target} when the lease client asks\nDocumentation=man:hotspare-leased(8)\n\
+         IgnoreOnIsolate=yes\n\n[Path]\nPathExists=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
+        header("The lease client is unprivileged: it raises a file, and process 1 starts the role"),
+        names.0
+    )
+}
+
+fn enter(names: &Names) -> String {
+    let (primary, standby) = (names.primary(), names.standby());
+    format!(
+        "{}[Unit]\nDescription=Enter the standby role of the group {}\nAfter=hotspare-leased.service\nIgnoreOnIsolate=yes\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nSlice=hotspare.slice\n\
+         ExecCondition=/bin/sh -c '! systemctl -q is-active {primary} && ! systemctl list-jobs --no-legend | grep -qF {primary}'\n\
+         ExecStart=systemctl --no-block --job-mode=fail start {standby}\n",
+        header("At boot the node stands by; a role that is active or on its way is left alone"),
+        names.0
+    )
+}
+
+/// The drop-in of a user's unit: it runs only behind an open gate, and dies with it.
+fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
+    let gate = names.gate();
+    let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
+    let mut text = format!(
+        "{}[Unit]\nRequisite={gate}\nAfter={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
+        header("This unit belongs to the primary role: it cannot be started elsewhere or by hand"),
+        names.primary(),
+        names.0,
+    );
+    if unit.ends_with(".service") {
+        text.push_str(&format!("\n[Service]\nSlice={}\n", names.slice()));
+    }
+    text
+}
+
+fn standby_unit(names: &Names, group: &Group, addresses: &[String]) -> String {
+    let others: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
+    format!(
+        "{}[Unit]\nPartOf={}\nAfter={} {}\nIgnoreOnIsolate=yes\n",
+        header("This unit belongs to the standby role: it starts when everything of the primary has stopped"),
+        names.standby(),
+        names.gate(),
+        others.join(" "),
+    )
+}
+
+fn address_unit(names: &Names, group: &Group, place: &str) -> String {
+    let gate = names.gate();
+    format!(
+        "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\nRequisite={gate}\nAfter={gate} {}\n\
+         StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n\n\
+         [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=on-failure\nRestartSec=20ms\n\
+         WatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\nCapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n\
+         RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET\nProtectSystem=strict\nProtectHome=yes\nPrivateTmp=yes\n\
+         ProtectControlGroups=yes\nProtectKernelModules=yes\nMemoryDenyWriteExecute=yes\nRestrictNamespaces=yes\nLockPersonality=yes\n",
+        header("The address: last up and first down"),
+        names.0,
+        group.units.join(" "),
+        names.primary(),
+        names.slice(),
+        names.0,
+    )
+}

@@ -1,0 +1,402 @@
+//! One group on this node: its lease client, its page, its gate, its callers.
+
+use crate::control::Caller;
+use crate::story::{self, Words, may_retry};
+use hotspare_bus::lease1::Lease1;
+use hotspare_config::{Config, Group, Node};
+use hotspare_control::{CandidateLine, GroupStatus, How, Life, Proof, Tell, VoterLine};
+use hotspare_core::lease::{Command, Ended, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure};
+use hotspare_core::{Epoch, Incarnation, NodeId, Stamp};
+use hotspare_daemon::{Exit, Failure, clock};
+use hotspare_page::PageWriter;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::mpsc::Sender;
+
+/// Where the gates leave their claims and proofs.
+const GATES: &str = "/run/hotspare-gate";
+
+/// Who waits for the answer to a request.
+struct Waiting {
+    caller: Caller,
+    answer: Sender<Tell>,
+    /// It is a gate: the answer hands the tenure to it.
+    gate: bool,
+}
+
+pub struct GroupRun {
+    pub config: Group,
+    lease: Lease,
+    page: PageWriter,
+    tenure: Option<Tenure>,
+    gate: Option<(Caller, Sender<Tell>)>,
+    /// The gate hung up: what fails from now on fails because of that.
+    gate_gone: bool,
+    waiting: BTreeMap<u64, Waiting>,
+    next_request: u64,
+    /// The last decision in words.
+    why: String,
+}
+
+/// A life as it travels in JSON.
+pub fn life_out(incarnation: Incarnation) -> Life {
+    Life { boot: incarnation.boot.to_string(), nonce: incarnation.nonce.to_string() }
+}
+
+fn life_in(life: &Life) -> Option<Incarnation> {
+    Some(Incarnation { boot: life.boot.parse().ok()?, nonce: life.nonce.parse().ok()? })
+}
+
+fn ended(how: How) -> Ended {
+    match how {
+        How::Stopped => Ended::Stopped,
+        How::Died => Ended::Died,
+        How::Expired => Ended::Expired,
+    }
+}
+
+impl GroupRun {
+    /// Opens the page of `group` and takes up what a former life of this daemon left there.
+    ///
+    /// # Errors
+    /// If the page cannot be used.
+    pub fn open(config: &Config, me: &Node, group: &Group, boot: u64) -> Result<GroupRun, Failure> {
+        let path = hotspare_page::path(&group.name);
+        let (page, former) = PageWriter::open(&path).map_err(|error| Failure::new(Exit::OsErr, error))?;
+        let lease = Lease::new(
+            LeaseConfig {
+                me: me.id,
+                candidates: group.candidates.iter().map(|name| NodeId::of(name)).collect(),
+                voters: config.voter_ids(),
+                timetable: group.timetable,
+                boot_grace: group.boot_grace,
+                hold_down: group.hold_down,
+                failback: group.failback,
+                automatic: !group.is_lock(),
+            },
+            clock::now(),
+            boot,
+            clock::seed(),
+        );
+        let former = former.filter(|tenure| tenure.value.incarnation.boot == boot);
+        let lease = match former {
+            // A tenure without a claim never had a gate: nothing of it runs, and a gate on its way will have to ask.
+            Some(tenure) => {
+                let life = tenure.value.incarnation;
+                let claimed = read_life(&file(&group.name, "claim")) == Some(life);
+                let proven = read_proof(&group.name).is_some_and(|(proven, _)| proven == life);
+                lease.readopt(tenure, proven || !claimed)
+            }
+            None => lease,
+        };
+        let mut run = GroupRun {
+            config: group.clone(),
+            lease,
+            page,
+            tenure: former,
+            gate: None,
+            gate_gone: false,
+            waiting: BTreeMap::new(),
+            next_request: 1,
+            why: String::new(),
+        };
+        run.want("take", false);
+        run.want("yield", false);
+        Ok(run)
+    }
+
+    /// Boot-clock time at which a tick is due.
+    pub fn wake_at(&self) -> u64 {
+        self.lease.wake_at()
+    }
+
+    /// Feeds `input` to the core; what is to be sent comes back, the rest is done here.
+    pub fn handle(&mut self, config: &Config, me: &Node, now: Stamp, input: Input) -> Vec<Command> {
+        let mut inputs = vec![input];
+        if self.lease.status().phase == PhaseName::Lost
+            && let Some((incarnation, how)) = read_proof(&self.config.name)
+        {
+            // The message may have been lost while this daemon was stopped; the file is not.
+            inputs.push(Input::Emptied { incarnation, how });
+        }
+        let mut network = Vec::new();
+        for input in inputs {
+            for command in self.lease.handle(now, input) {
+                self.carry_out(config, me, command, &mut network);
+            }
+        }
+        network
+    }
+
+    fn carry_out(&mut self, config: &Config, me: &Node, command: Command, network: &mut Vec<Command>) {
+        match command {
+            Command::Publish(tenure) => {
+                self.page.publish(&tenure);
+                self.tenure = Some(tenure);
+                if !tenure.held {
+                    self.want("take", false);
+                }
+            }
+            // A gate that waits already will be told; the target is on its way then.
+            Command::TakeRole if self.waiting.values().any(|waiting| waiting.gate) => {}
+            Command::TakeRole => self.want("take", true),
+            Command::YieldRole => {
+                self.want("yield", true);
+                if let Some((_, gate)) = self.gate.as_ref().filter(|_| self.config.is_lock()) {
+                    let reason = "an operator asked for another node".into();
+                    let _ = gate.try_send(Tell::Refused { reason, retry: true });
+                }
+            }
+            Command::Answer { request, verdict } => self.answer(config, request, verdict),
+            Command::Journal(event) => self.why = story::tell(config, &me.name, &self.config, event),
+            Command::ToVoter { .. } | Command::ToPeer { .. } => network.push(command),
+        }
+    }
+
+    /// Raises or lowers the file that makes PID 1 start a role: a path unit watches it.
+    fn want(&mut self, what: &str, on: bool) {
+        if self.config.is_lock() {
+            return;
+        }
+        let path = Path::new(hotspare_page::FOLDER).join(format!("{}.{what}", self.config.name));
+        let done = if on { std::fs::write(&path, "") } else { std::fs::remove_file(&path) };
+        if let (Err(error), true) = (done, on) {
+            tracing::error!("cannot write {}: {error}; the role cannot be started or stopped from here", path.display());
+        }
+    }
+
+    fn answer(&mut self, config: &Config, request: u64, verdict: hotspare_core::lease::Verdict) {
+        use hotspare_core::lease::Verdict;
+        let Some(waiting) = self.waiting.remove(&request) else { return };
+        let words = Words { config, group: &self.config };
+        let text = words.verdict(verdict);
+        let tell = match (verdict, self.tenure) {
+            (Verdict::Held(epoch), Some(tenure)) if waiting.gate => {
+                self.gate = Some((waiting.caller, waiting.answer.clone()));
+                self.gate_gone = false;
+                Tell::Held { epoch: epoch.0, life: life_out(tenure.value.incarnation) }
+            }
+            (Verdict::Held(_) | Verdict::HandedTo(_), _) => Tell::Done { text },
+            _ => Tell::Refused { reason: text, retry: may_retry(verdict) },
+        };
+        let _ = waiting.answer.try_send(tell);
+    }
+
+    /// A gate, or a script's `hotspare-lease hold`, wants in. Returns what the core must hear of it.
+    pub fn attach(&mut self, caller: Caller, answer: Sender<Tell>, ask: bool, hold: bool) -> Vec<Input> {
+        let refuse = |reason: &str| {
+            let _ = answer.try_send(Tell::Refused { reason: reason.into(), retry: false });
+            Vec::new()
+        };
+        if hold != self.config.is_lock() {
+            return refuse(if hold {
+                "this group is driven by its units: use `systemctl start` on its primary target, or `hotspare switchover`"
+            } else {
+                "this group has no units; `hotspare-lease hold` takes it"
+            });
+        }
+        if self.gate.is_some() || self.lease.status().claimed {
+            return refuse("the lease of this group is in use on this node already");
+        }
+        let held = self.tenure.filter(|tenure| tenure.held && self.lease.status().phase == PhaseName::Held);
+        if let Some(tenure) = held {
+            let life = tenure.value.incarnation;
+            let told = answer.try_send(Tell::Held { epoch: tenure.value.epoch.0, life: life_out(life) });
+            self.gate = Some((caller, answer));
+            self.gate_gone = false;
+            self.want("take", false);
+            return if told.is_ok() { vec![Input::Claimed(life)] } else { Vec::new() };
+        }
+        let id = self.request(Waiting { caller, answer, gate: true });
+        vec![Input::GateWaiting(true), Input::Request(Request { id, to: None, ask })]
+    }
+
+    /// The inputs that follow once a waiting gate got the lease.
+    pub fn claimed(&self) -> Option<Input> {
+        let tenure = self.tenure.filter(|tenure| tenure.held && self.gate.is_some())?;
+        Some(Input::Claimed(tenure.value.incarnation))
+    }
+
+    pub fn switchover(&mut self, caller: Caller, answer: Sender<Tell>, to: Option<NodeId>) -> Input {
+        let id = self.request(Waiting { caller, answer, gate: false });
+        Input::Request(Request { id, to, ask: true })
+    }
+
+    fn request(&mut self, waiting: Waiting) -> u64 {
+        // Unique across restarts of this daemon too: a peer's late answer must not meet another request.
+        let id = clock::now().boot ^ (self.next_request << 56);
+        self.next_request += 1;
+        self.waiting.insert(id, waiting);
+        id
+    }
+
+    pub fn emptied(&mut self, proof: &Proof) -> Option<Input> {
+        let incarnation = life_in(&proof.life)?;
+        self.gate = None;
+        Some(Input::Emptied { incarnation, how: ended(proof.how) })
+    }
+
+    /// A service failed for good; not of its own if its gate is gone.
+    pub fn give_up(&self) -> Option<Input> {
+        (!self.gate_gone).then_some(Input::GiveUp)
+    }
+
+    pub fn role_up(&mut self) -> Option<Input> {
+        self.tenure.map(|tenure| Input::RoleUp(tenure.value.incarnation))
+    }
+
+    /// A caller is gone: its wishes go with it. The end of a *gate* is proven by its ExecStopPost, not by this.
+    pub fn hung_up(&mut self, caller: Caller) -> Vec<Input> {
+        let gone: Vec<u64> = self.waiting.iter().filter(|(_, waiting)| waiting.caller == caller).map(|(id, _)| *id).collect();
+        let mut inputs = Vec::new();
+        for id in gone {
+            self.lease.withdraw(id);
+            if self.waiting.remove(&id).is_some_and(|waiting| waiting.gate) {
+                inputs.push(Input::GateWaiting(false));
+            }
+        }
+        if self.gate.as_ref().is_some_and(|(gate, _)| *gate == caller) {
+            self.gate = None;
+            self.gate_gone = true;
+        }
+        inputs
+    }
+
+    pub fn standby(&mut self, active: bool) -> Input {
+        if active {
+            self.want("yield", false);
+        }
+        Input::Standby(active)
+    }
+
+    /// Whether stopping this daemon now would leave something half done.
+    pub fn is_handing_over(&self) -> bool {
+        matches!(self.lease.status().phase, PhaseName::HandingOver)
+    }
+
+    pub fn bus_state(&self, config: &Config, me: &Node) -> Lease1 {
+        let status = self.lease.status();
+        Lease1 {
+            role: role(&self.config, &status).into(),
+            holder: self.holder(&status, me).map_or(String::new(), |id| config.node_name(id).to_owned()),
+            epoch: status.epoch.0,
+            quorum: status.quorum,
+            state: self.state(config, &status),
+        }
+    }
+
+    fn holder(&self, status: &Status, me: &Node) -> Option<NodeId> {
+        match status.phase {
+            PhaseName::Held | PhaseName::Yielding => Some(me.id),
+            _ => status.live.map(|live| live.holder),
+        }
+    }
+
+    /// What this node is doing in this group, or what blocks it.
+    fn state(&self, config: &Config, status: &Status) -> String {
+        let name = |id| config.node_name(id);
+        let answering = status.voters.iter().filter(|voter| voter.answering).count();
+        match status.phase {
+            PhaseName::Held if !status.quorum => "holds the lease; too few voters answer to renew it".into(),
+            PhaseName::Held if self.config.is_lock() => "held by a script".into(),
+            PhaseName::Held if status.role_up => "leads".into(),
+            PhaseName::Held => "holds the lease; the role is starting".into(),
+            PhaseName::Yielding => "the role is stopping, to hand over".into(),
+            PhaseName::HandingOver => "handing over".into(),
+            PhaseName::Lost => "lost the lease; waiting for the proof that nothing runs any more".into(),
+            _ if !status.quorum => format!("no quorum: {answering} of {} voters answer", status.voters.len()),
+            PhaseName::Confirming => "named as successor; confirming".into(),
+            _ if status.paused => "paused: takes nothing by itself (hotspare resume)".into(),
+            _ if self.config.is_lock() => "free, or held elsewhere".into(),
+            _ if !status.standby => "off: neither role is active here (systemctl start the standby target)".into(),
+            _ => match (status.abstains_for, status.live) {
+                (Some(left), _) => format!("abstains for another {}", story::span(left)),
+                (None, Some(live)) => format!("stands by for {}", name(live.holder)),
+                (None, None) => "stands by; nobody leads".into(),
+            },
+        }
+    }
+
+    /// The part of `status` that is about this group.
+    pub fn status(&self, config: &Config, me: &Node) -> GroupStatus {
+        let status = self.lease.status();
+        let holder = self.holder(&status, me);
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let voters = status.voters.iter().map(|voter| VoterLine {
+            name: config.node_name(voter.node).into(),
+            answering: voter.answering,
+            silent_ms: voter.silent_for.map(ms),
+        });
+        let candidates = self.config.candidates.iter().map(|name| {
+            let id = NodeId::of(name);
+            let peer = status.peers.iter().find(|peer| peer.node == id);
+            CandidateLine {
+                name: name.clone(),
+                ready: if id == me.id { self.ready_here(&status) } else { peer.is_some_and(|peer| peer.ready) },
+                holder: holder == Some(id),
+                silent_ms: peer.and_then(|peer| peer.silent_for).map(ms),
+            }
+        });
+        GroupStatus {
+            name: self.config.name.clone(),
+            role: role(&self.config, &status).into(),
+            state: self.state(config, &status),
+            holder: holder.map(|id| config.node_name(id).into()),
+            epoch: status.epoch.max(Epoch(0)).0,
+            lease_ms: ms(self.config.timetable.lease),
+            left_ms: status.left.or(status.live.map(|live| live.left)).map(ms),
+            quorum: status.quorum,
+            voters: voters.collect(),
+            candidates: candidates.collect(),
+            addresses: self.config.addresses.iter().map(|address| format!("{}@{}", address.net, address.interface)).collect(),
+            units: self.config.units.clone(),
+            if_this_node_died: self.what_if(config, me, &status, holder),
+            why: self.why.clone(),
+        }
+    }
+
+    fn ready_here(&self, status: &Status) -> bool {
+        status.standby && !status.paused && status.abstains_for.is_none() && status.quorum
+    }
+
+    fn what_if(&self, config: &Config, me: &Node, status: &Status, holder: Option<NodeId>) -> String {
+        let left = status.voters.iter().filter(|voter| voter.answering && voter.node != me.id).count();
+        let quorate = left >= hotspare_core::majority(status.voters.len());
+        let within = story::span(self.config.outage_budget);
+        let successor = status.peers.iter().find(|peer| peer.ready).map(|peer| config.node_name(peer.node));
+        match (holder, successor, quorate) {
+            (Some(id), Some(name), true) if id == me.id => format!("{name} would lead within {within}"),
+            (Some(id), Some(_), false) if id == me.id => "nobody could lead: no majority of the voters would be left".into(),
+            (Some(id), None, _) if id == me.id => "nobody could lead: no other candidate is ready".into(),
+            (Some(id), _, true) => format!("{} would go on, without this standby", config.node_name(id)),
+            (Some(id), _, false) => format!("{} would lose its majority and stop", config.node_name(id)),
+            (None, ..) => "nobody leads now".into(),
+        }
+    }
+}
+
+fn role(group: &Group, status: &Status) -> &'static str {
+    match status.phase {
+        PhaseName::Held if group.is_lock() => "holder",
+        PhaseName::Held if status.role_up => "primary",
+        PhaseName::Held | PhaseName::Confirming => "starting",
+        PhaseName::Yielding | PhaseName::HandingOver | PhaseName::Lost => "stopping",
+        PhaseName::Watching | PhaseName::Bidding if group.is_lock() => "lock",
+        PhaseName::Watching | PhaseName::Bidding if status.standby => "standby",
+        PhaseName::Watching | PhaseName::Bidding => "off",
+    }
+}
+
+fn file(group: &str, what: &str) -> PathBuf {
+    Path::new(GATES).join(format!("{group}.{what}"))
+}
+
+fn read_life(path: &Path) -> Option<Incarnation> {
+    life_in(&serde_json::from_slice(&std::fs::read(path).ok()?).ok()?)
+}
+
+fn read_proof(group: &str) -> Option<(Incarnation, Ended)> {
+    let proof: Proof = serde_json::from_slice(&std::fs::read(file(group, "proof")).ok()?).ok()?;
+    Some((life_in(&proof.life)?, ended(proof.how)))
+}

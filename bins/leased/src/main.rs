@@ -1,0 +1,339 @@
+//! hotspare-leased: sockets, timers and callers around `hotspare_core::lease`, one per group.
+//!
+//! ```text
+//!  datagram  caller  timer  standby target         one loop, nothing awaited between input and commands
+//!      \        \      |      /
+//!       '--------> GroupRun::handle ---> datagrams out, page, path units, answers, journal
+//! ```
+
+mod args;
+mod bus;
+mod control;
+mod group;
+mod story;
+
+use args::Args;
+use bus::{StandbyChanged, Watched};
+use control::Call;
+use group::GroupRun;
+use hotspare_config::{Config, Node};
+use hotspare_control::{Ask, NodeStatus, Tell};
+use hotspare_core::lease::{Command, Input};
+use hotspare_core::{GroupId, NodeId};
+use hotspare_daemon::datagrams::{Datagrams, Port, routes};
+use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
+use hotspare_wire::{Body, Endpoint, Frame, Service, decode, encode};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Sender, channel};
+
+/// The loop turns at least this often, to feed the watchdog.
+const TURN: Duration = Duration::from_millis(500);
+/// How long a hand-over may hold up the end of this daemon at shutdown.
+const LINGER: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    run(|args: Args| {
+        let config = hotspare_config::load(&args.config)?;
+        let me = identity::this_node(&config, args.node.as_deref())?.clone();
+        let key = identity::key_of(&me)?;
+        if args.check {
+            println!("{}: node {} of cluster {}", args.config.display(), me.name, config.cluster);
+            return Ok(Exit::Done);
+        }
+        journal::init();
+        let patience = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(TURN);
+        let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
+        let endpoints = [(); 2].map(|()| {
+            let mut endpoint = Endpoint::new(key.clone(), identity::cluster_of(&config), Service::Lease, patience, seed);
+            config.nodes.iter().for_each(|node| endpoint.add_peer(node.id, node.key));
+            endpoint
+        });
+        let [voters, peers] = endpoints;
+        let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot id"))?;
+        let groups = config.groups_of(&me.name).map(|group| Ok((group.id, GroupRun::open(&config, &me, group, boot)?)));
+        let groups = groups.collect::<Result<BTreeMap<_, _>, Failure>>()?;
+        let (to_voters, to_peers) = (routes(&config, &me, Port::Arbiter), routes(&config, &me, Port::Lease));
+        let (bus, updates) = channel(64);
+        let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, paused: false, bus, published: BTreeMap::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, updates))
+    })
+}
+
+/// Everything this daemon knows.
+struct NodeRun {
+    config: Config,
+    me: Node,
+    /// Sessions with the arbiters, and with the lease clients of the other candidates: the same key, two daemons.
+    voters: Endpoint,
+    peers: Endpoint,
+    to_voters: BTreeMap<NodeId, Vec<SocketAddr>>,
+    to_peers: BTreeMap<NodeId, Vec<SocketAddr>>,
+    groups: BTreeMap<GroupId, GroupRun>,
+    paused: bool,
+    bus: Sender<(String, hotspare_bus::lease1::Lease1)>,
+    published: BTreeMap<GroupId, hotspare_bus::lease1::Lease1>,
+}
+
+type Updates = tokio::sync::mpsc::Receiver<(String, hotspare_bus::lease1::Lease1)>;
+
+async fn serve(mut node: NodeRun, updates: Updates) -> Result<Exit, Failure> {
+    let port = Port::Lease.number(&node.config);
+    let socket = Datagrams::bind(port, &node.config).await;
+    let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
+    let mut calls = control::listen().map_err(Exit::CantCreate.why("cannot make the control socket"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Exit::OsErr.why("cannot handle signals"))?;
+    let (changes, mut standby) = channel(64);
+    tokio::spawn(bus::run(node.watched(), changes, updates));
+    notify::ready("starting");
+    let mut leaving: Option<u64> = None;
+    loop {
+        let now = clock::now();
+        if let Some(since) = leaving {
+            let busy = node.groups.values().any(GroupRun::is_handing_over);
+            if !busy || Duration::from_nanos(now.boot - since) > LINGER {
+                return Ok(Exit::Done); // leases are left as they are: the next life of this daemon takes them up
+            }
+        }
+        let due = node.groups.values().map(GroupRun::wake_at).min().unwrap_or(u64::MAX);
+        let pause = Duration::from_nanos(due.saturating_sub(now.boot)).min(TURN);
+        let mut buffer = [0; 2048];
+        let event = tokio::select! {
+            biased;
+            received = socket.receive(&mut buffer) => {
+                let (length, _) = received.map_err(Exit::OsErr.why("the network socket failed"))?;
+                Event::Datagram(length)
+            }
+            () = tokio::time::sleep(pause) => Event::Timer,
+            Some(call) = calls.recv() => Event::Call(call),
+            Some(change) = standby.recv() => Event::Standby(change),
+            _ = terminate.recv() => Event::Terminate,
+        };
+        let mut out = Outgoing::default();
+        match event {
+            Event::Datagram(length) => node.datagram(&buffer[..length], &mut out),
+            Event::Timer => {}
+            Event::Call(call) => node.call(call, &mut out),
+            Event::Standby(StandbyChanged { group, active }) => {
+                if let Some(run) = node.groups.get_mut(&group) {
+                    let input = run.standby(active);
+                    node.input(group, input, &mut out);
+                }
+            }
+            Event::Terminate => leaving = Some(clock::now().boot),
+        }
+        node.tick(&mut out);
+        node.send(out, &mut socket);
+        notify::alive();
+        node.publish();
+    }
+}
+
+enum Event {
+    Datagram(usize),
+    Timer,
+    Call(Call),
+    Standby(StandbyChanged),
+    Terminate,
+}
+
+/// What one turn of the loop sends, collected so that frames for one node share a datagram.
+#[derive(Default)]
+struct Outgoing {
+    voters: BTreeMap<NodeId, Vec<Frame>>,
+    peers: BTreeMap<NodeId, Vec<Frame>>,
+    raw: Vec<(Vec<u8>, Vec<SocketAddr>)>,
+}
+
+impl NodeRun {
+    fn watched(&self) -> Vec<Watched> {
+        let target = |name: &str| match name {
+            "default" => "cluster-standby.target".to_owned(),
+            name => format!("cluster-standby@{name}.target"),
+        };
+        let driven = self.groups.iter().filter(|(_, run)| !run.config.is_lock());
+        driven
+            .map(|(id, run)| Watched { group: *id, name: run.config.name.clone(), target: target(&run.config.name) })
+            .collect()
+    }
+
+    fn datagram(&mut self, datagram: &[u8], out: &mut Outgoing) {
+        let now = Duration::from_nanos(clock::now().boot);
+        let from_voter = self.voters.owns(datagram);
+        let (endpoint, routes) =
+            if from_voter { (&mut self.voters, &self.to_voters) } else { (&mut self.peers, &self.to_peers) };
+        let received = endpoint.receive(now, datagram);
+        for (node, bytes) in received.send {
+            out.raw.push((bytes, routes.get(&node).cloned().unwrap_or_default()));
+        }
+        let Some((from, bytes)) = received.message else { return };
+        let frames = match decode(&bytes) {
+            Ok(frames) => frames,
+            Err(error) => return tracing::warn!("cannot read a message from {}: {error}", self.config.node_name(from)),
+        };
+        for Frame { group, body } in frames {
+            let input = match body {
+                Body::FromVoter(message) if from_voter => Input::Voter { from, message },
+                Body::Peer(message) if !from_voter => Input::Peer { from, message },
+                _ => continue,
+            };
+            self.input(group, input, out);
+        }
+    }
+
+    fn input(&mut self, group: GroupId, input: Input, out: &mut Outgoing) {
+        let Some(run) = self.groups.get_mut(&group) else { return };
+        let mut commands = run.handle(&self.config, &self.me, clock::now(), input);
+        if let Some(claimed) = run.claimed() {
+            commands.extend(run.handle(&self.config, &self.me, clock::now(), claimed));
+        }
+        for command in commands {
+            match command {
+                Command::ToVoter { to, message } => {
+                    out.voters.entry(to).or_default().push(Frame { group, body: Body::ToVoter(message) });
+                }
+                Command::ToPeer { to, message } => {
+                    out.peers.entry(to).or_default().push(Frame { group, body: Body::Peer(message) });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn tick(&mut self, out: &mut Outgoing) {
+        let now = clock::now().boot;
+        let due: Vec<GroupId> = self.groups.iter().filter(|(_, run)| run.wake_at() <= now).map(|(id, _)| *id).collect();
+        for group in due {
+            self.input(group, Input::Tick, out);
+        }
+    }
+
+    fn send(&mut self, out: Outgoing, socket: &mut Datagrams) {
+        let now = Duration::from_nanos(clock::now().boot);
+        for (frames, endpoint, routes) in
+            [(out.voters, &mut self.voters, &self.to_voters), (out.peers, &mut self.peers, &self.to_peers)]
+        {
+            for (node, frames) in frames {
+                for chunk in frames.chunks(6) {
+                    for datagram in endpoint.send(now, node, encode(chunk)) {
+                        socket.send(&datagram, routes.get(&node).map_or(&[], Vec::as_slice));
+                    }
+                }
+            }
+        }
+        for (datagram, to) in out.raw {
+            socket.send(&datagram, &to);
+        }
+    }
+
+    fn call(&mut self, call: Call, out: &mut Outgoing) {
+        match call {
+            Call::HungUp { caller } => {
+                for group in self.groups.keys().copied().collect::<Vec<_>>() {
+                    let inputs = self.groups.get_mut(&group).expect("its own key").hung_up(caller);
+                    inputs.into_iter().for_each(|input| self.input(group, input, out));
+                }
+            }
+            Call::Asks { root: false, ask, answer, .. } if !matches!(ask, Ask::Status) => {
+                let reason = "only root may do this".into();
+                let _ = answer.try_send(Tell::Error { reason, denied: true });
+            }
+            Call::Asks { caller, ask, answer, .. } => self.ask(caller, ask, answer, out),
+        }
+    }
+
+    fn ask(&mut self, caller: u64, ask: Ask, answer: Sender<Tell>, out: &mut Outgoing) {
+        let done = |text: &str| {
+            let _ = answer.try_send(Tell::Done { text: text.into() });
+        };
+        let (name, inputs) = match &ask {
+            Ask::Status => {
+                let _ = answer.try_send(Tell::Status(Box::new(self.status())));
+                return;
+            }
+            Ask::Pause { on } => {
+                self.paused = *on;
+                for group in self.groups.keys().copied().collect::<Vec<_>>() {
+                    self.input(group, Input::Pause(*on), out);
+                }
+                return done(if *on { "paused" } else { "resumed" });
+            }
+            Ask::Listen => {
+                let reason = "hotspare-leased does not stream; use `hotspare events --follow`".into();
+                let _ = answer.try_send(Tell::Error { reason, denied: false });
+                return;
+            }
+            Ask::Attach { group, .. }
+            | Ask::Up { group }
+            | Ask::Emptied { group, .. }
+            | Ask::GiveUp { group }
+            | Ask::Switchover { group, .. } => (group.clone(), ask.clone()),
+        };
+        let id = GroupId::of(&name);
+        let Some(run) = self.groups.get_mut(&id) else {
+            let known: Vec<_> = self.groups.values().map(|run| run.config.name.as_str()).collect();
+            let reason = format!("this node is no candidate of a group \"{name}\" (it is of: {})", known.join(", "));
+            let _ = answer.try_send(Tell::Error { reason, denied: false });
+            return;
+        };
+        let inputs: Vec<Input> = match inputs {
+            Ask::Attach { ask, wait, .. } => run.attach(caller, answer, ask, wait),
+            Ask::Up { .. } => {
+                done("noted");
+                run.role_up().into_iter().collect()
+            }
+            Ask::Emptied { proof, .. } => {
+                done("noted");
+                run.emptied(&proof).into_iter().collect()
+            }
+            Ask::GiveUp { .. } => {
+                done("noted");
+                run.give_up().into_iter().collect()
+            }
+            Ask::Switchover { to, .. } => {
+                if let Some(to) = to.as_ref().filter(|to| !run.config.candidates.contains(to)) {
+                    let reason = format!("\"{to}\" is no candidate of {name} (these are: {})", run.config.candidates.join(", "));
+                    let _ = answer.try_send(Tell::Error { reason, denied: false });
+                    return;
+                }
+                vec![run.switchover(caller, answer, to.map(|to| NodeId::of(&to)))]
+            }
+            Ask::Status | Ask::Pause { .. } | Ask::Listen => unreachable!("answered above"),
+        };
+        inputs.into_iter().for_each(|input| self.input(id, input, out));
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            cluster: self.config.cluster.clone(),
+            node: self.me.name.clone(),
+            config: format!("{:016x}", self.config.digest),
+            paused: self.paused,
+            groups: self.groups.values().map(|run| run.status(&self.config, &self.me)).collect(),
+        }
+    }
+
+    /// Tells systemd and the bus what changed.
+    fn publish(&mut self) {
+        let mut changed = false;
+        for (id, run) in &self.groups {
+            let state = run.bus_state(&self.config, &self.me);
+            if self.published.get(id) != Some(&state) && self.bus.try_send((run.config.name.clone(), state.clone())).is_ok() {
+                self.published.insert(*id, state);
+                changed = true;
+            }
+        }
+        if changed {
+            let line = |(id, state): (&GroupId, &hotspare_bus::lease1::Lease1)| {
+                let name = &self.groups[id].config.name;
+                format!("{name}: {} (epoch {}, {})", state.role, state.epoch, if state.quorum { "quorum" } else { "no quorum" })
+            };
+            let lines: Vec<_> = self.published.iter().map(line).collect();
+            notify::status(&lines.join("; "));
+        }
+    }
+}

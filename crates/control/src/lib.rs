@@ -1,0 +1,251 @@
+//! The control socket of `hotspare-leased`: one JSON object per line, each way. Used by the gate, by
+//! `hotspare-lease` and by `hotspare`; it works without a bus.
+//!
+//! Anybody may ask for the status; everything else needs root (checked by the kernel's peer credentials).
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where the lease client listens.
+pub const LEASED: &str = "/run/hotspare/control.sock";
+/// Where the arbiter answers for its status.
+pub const ARBITER: &str = "/run/hotspare-arbiter/control.sock";
+/// Where the heartbeat tells what it hears.
+pub const HEARTBEAT: &str = "/run/hotspare-heartbeat/control.sock";
+/// The longest line either side takes, in bytes.
+pub const LINE_MAX: usize = 256 * 1024;
+
+/// What a caller wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ask {
+    Status,
+    /// A gate (or `hotspare-lease hold`) wants the lease. Answered with [`Tell::Held`] or [`Tell::Refused`]; the
+    /// connection then stays open for as long as the gate lives. `ask`: an operator wants it, so a live holder is asked.
+    Attach {
+        group: String,
+        ask: bool,
+        wait: bool,
+    },
+    /// Everything of the role is up.
+    Up {
+        group: String,
+    },
+    /// The proof: nothing of this tenure runs here any more.
+    Emptied {
+        group: String,
+        proof: Proof,
+    },
+    /// A service of the group failed for good.
+    GiveUp {
+        group: String,
+    },
+    Switchover {
+        group: String,
+        to: Option<String>,
+    },
+    Pause {
+        on: bool,
+    },
+    /// Everything that happens, one line each, until the caller hangs up.
+    Listen,
+}
+
+/// A life of the lease, as two numbers that survive JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    pub boot: String,
+    pub nonce: String,
+}
+
+/// What the gate leaves behind: which life ended here, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    pub life: Life,
+    pub how: How,
+}
+
+/// How a gate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    Stopped,
+    Died,
+    Expired,
+}
+
+/// What a daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Tell {
+    Done { text: String },
+    Held { epoch: u64, life: Life },
+    /// `retry`: the same wish may be granted later.
+    Refused { reason: String, retry: bool },
+    Status(Box<NodeStatus>),
+    Error { reason: String, denied: bool },
+}
+
+/// One screen of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    pub cluster: String,
+    pub node: String,
+    pub config: String,
+    pub paused: bool,
+    pub groups: Vec<GroupStatus>,
+}
+
+/// A group as this node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    pub name: String,
+    /// "primary", "standby", "off", "lock", or a step between two of them.
+    pub role: String,
+    /// One sentence: what it is doing, or what blocks it.
+    pub state: String,
+    pub holder: Option<String>,
+    pub epoch: u64,
+    pub lease_ms: u64,
+    /// How much longer the lease of this node, or of the holder, runs.
+    pub left_ms: Option<u64>,
+    pub quorum: bool,
+    pub voters: Vec<VoterLine>,
+    pub candidates: Vec<CandidateLine>,
+    pub addresses: Vec<String>,
+    pub units: Vec<String>,
+    /// What would happen if this node died now.
+    pub if_this_node_died: String,
+    /// Why the role is where it is, in the words of the last decision seen here.
+    pub why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VoterLine {
+    pub name: String,
+    pub answering: bool,
+    pub silent_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateLine {
+    pub name: String,
+    pub ready: bool,
+    pub holder: bool,
+    pub silent_ms: Option<u64>,
+}
+
+/// What can go wrong between the two ends.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("{daemon} is not running here ({path}: {source}); start it with: systemctl start {daemon}.service")]
+    Absent { daemon: &'static str, path: String, source: io::Error },
+    #[error("lost the connection to the daemon: {0}")]
+    Lost(#[from] io::Error),
+    #[error("the daemon hung up")]
+    HungUp,
+    #[error("the daemon's answer is not understood, it may be of another version: {0}")]
+    Garbled(#[from] serde_json::Error),
+}
+
+/// A connection to a daemon.
+pub struct Client {
+    reader: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to the lease client of this node.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn leased() -> Result<Client, ControlError> {
+        Client::connect(Path::new(LEASED), "hotspare-leased")
+    }
+
+    /// Connects to the daemon that listens at `path`.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn connect(path: &Path, daemon: &'static str) -> Result<Client, ControlError> {
+        let absent = |source| ControlError::Absent { daemon, path: path.display().to_string(), source };
+        let stream = UnixStream::connect(path).map_err(absent)?;
+        Ok(Client { reader: BufReader::new(stream) })
+    }
+
+    /// Waits no longer than `span` for each answer; `None`: as long as it takes.
+    ///
+    /// # Errors
+    /// If the socket is gone.
+    pub fn patience(&mut self, span: Option<Duration>) -> Result<(), ControlError> {
+        Ok(self.reader.get_ref().set_read_timeout(span)?)
+    }
+
+    /// Sends `ask`.
+    ///
+    /// # Errors
+    /// If the daemon is gone.
+    pub fn send(&mut self, ask: &Ask) -> Result<(), ControlError> {
+        let mut line = serde_json::to_vec(ask)?;
+        line.push(b'\n');
+        Ok(self.reader.get_mut().write_all(&line)?)
+    }
+
+    /// The next line, as it came.
+    ///
+    /// # Errors
+    /// If the daemon hung up or did not answer in time.
+    pub fn line(&mut self) -> Result<String, ControlError> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(ControlError::HungUp);
+        }
+        Ok(line)
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// If the daemon hung up, did not answer in time, or speaks another version.
+    pub fn receive(&mut self) -> Result<Tell, ControlError> {
+        Ok(serde_json::from_str(&self.line()?)?)
+    }
+
+    /// Sends `ask` and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Client::send`] and [`Client::receive`].
+    pub fn call(&mut self, ask: &Ask) -> Result<Tell, ControlError> {
+        self.send(ask)?;
+        self.receive()
+    }
+
+    /// The socket, to poll it beside other things.
+    #[must_use]
+    pub fn socket(&self) -> &UnixStream {
+        self.reader.get_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_one_json_object_each() {
+        let ask = Ask::Switchover { group: "default".into(), to: None };
+        assert_eq!(serde_json::to_string(&ask).unwrap(), r#"{"op":"switchover","group":"default","to":null}"#);
+        let unknown = serde_json::from_str::<Ask>(r#"{"op":"explode"}"#).unwrap_err().to_string();
+        assert!(unknown.contains("expected one of"), "{unknown}");
+        assert!(serde_json::from_str::<Ask>(r#"{"op":"pause","on":true,"force":1}"#).is_err());
+    }
+
+    #[test]
+    fn an_absent_daemon_is_named_with_what_to_do() {
+        let error = Client::connect(Path::new("/nonexistent/x.sock"), "hotspare-leased").err().unwrap().to_string();
+        assert!(error.contains("systemctl start hotspare-leased.service"), "{error}");
+    }
+}

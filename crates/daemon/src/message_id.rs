@@ -1,0 +1,76 @@
+//! One id for each kind of record an operator would look for; `units/catalog/hotspare.catalog` explains every one.
+//!
+//! Made with `systemd-id128 new`; never reused, never changed.
+
+/// Ids and their names, for the test that compares them with the catalog.
+pub const ALL: [(&str, &str); 34] = [
+    ("BID_STARTED", BID_STARTED),
+    ("BID_LOST", BID_LOST),
+    ("ACQUIRED", ACQUIRED),
+    ("READOPTED", READOPTED),
+    ("LOST", LOST),
+    ("YIELDING", YIELDING),
+    ("HANDED_OVER", HANDED_OVER),
+    ("RELEASED", RELEASED),
+    ("ABSTAINS", ABSTAINS),
+    ("VOTER_SILENT", VOTER_SILENT),
+    ("VOTER_BACK", VOTER_BACK),
+    ("REFRESHED", REFRESHED),
+    ("WISH_REFUSED", WISH_REFUSED),
+    ("ROLE_UP", ROLE_UP),
+    ("PAUSED", PAUSED),
+    ("RESUMED", RESUMED),
+    ("GATE_OPEN", GATE_OPEN),
+    ("GATE_REFUSED", GATE_REFUSED),
+    ("GATE_BEGIN_STOP", GATE_BEGIN_STOP),
+    ("GATE_RESUMED", GATE_RESUMED),
+    ("GATE_KILL", GATE_KILL),
+    ("GATE_SELF_FENCE", GATE_SELF_FENCE),
+    ("GATE_PROOF", GATE_PROOF),
+    ("ADDRESS_CLAIMED", ADDRESS_CLAIMED),
+    ("ADDRESS_LOST", ADDRESS_LOST),
+    ("ADDRESS_READDED", ADDRESS_READDED),
+    ("ADDRESS_RIVAL", ADDRESS_RIVAL),
+    ("ADDRESS_RELEASED", ADDRESS_RELEASED),
+    ("PEER_ALIVE", PEER_ALIVE),
+    ("PEER_LATE", PEER_LATE),
+    ("PEER_DEAD", PEER_DEAD),
+    ("CONFIG_REFUSED", CONFIG_REFUSED),
+    ("ARBITER_READY", ARBITER_READY),
+    ("ARBITER_REGISTER", ARBITER_REGISTER),
+];
+
+pub const BID_STARTED: &str = "088bb458216b93f592fb2c31d0a3a8a2";
+pub const BID_LOST: &str = "3b6d99f1bac998c1964fbf71d748b081";
+pub const ACQUIRED: &str = "59b2ccebe5bb6c3567bac638f116d990";
+pub const READOPTED: &str = "cd1425c5320e5ecb685cfabdd6d9e1a4";
+pub const LOST: &str = "8a623ca578df0b2de8715d119368a26a";
+pub const YIELDING: &str = "d6e9763a997aade6c241ccbb80547ed6";
+pub const HANDED_OVER: &str = "404ae10448f90a7df00ec6ee878c7ce2";
+pub const RELEASED: &str = "7afac10532636322853d34f9eecb5127";
+pub const ABSTAINS: &str = "722bdb91a804d5f455e69f55f374a536";
+pub const VOTER_SILENT: &str = "df8bb0fc8efa5771650d3e7e41abf66f";
+pub const VOTER_BACK: &str = "c69b847be598d770e42c2c3f5cbe3825";
+pub const REFRESHED: &str = "bfec72e75aeb2e8311672a56bb33b2b3";
+pub const WISH_REFUSED: &str = "cd0a2a3376119c543b7a5d80d21cd0b8";
+pub const ROLE_UP: &str = "8c8805e7c51d561a657157806bbf5c9a";
+pub const PAUSED: &str = "31f5a070a5b16fd0d50776561792cf7c";
+pub const RESUMED: &str = "8ae55f8662b1eb4e7da97411a957007c";
+pub const GATE_OPEN: &str = "65c10c7d5c215d739cbe95317a377d73";
+pub const GATE_REFUSED: &str = "93d60531007ffe07eea2c71c9941896a";
+pub const GATE_BEGIN_STOP: &str = "c85e887e82f9459d820c4a475cf79f49";
+pub const GATE_RESUMED: &str = "b80ac1de929a41270f2ee7697f851687";
+pub const GATE_KILL: &str = "888e259efb18a580161484c113c60d5a";
+pub const GATE_SELF_FENCE: &str = "66b1e3e5cd2e307d70f2475404977c43";
+pub const GATE_PROOF: &str = "470149df6a7f3fc7b8464d297fb6a6f7";
+pub const ADDRESS_CLAIMED: &str = "1425a7b4c2641b518910145b3711ab7e";
+pub const ADDRESS_LOST: &str = "72b20be9ac15c2792c71e938896dc5b8";
+pub const ADDRESS_READDED: &str = "01a5cca082ec31e975ec549c2fc08655";
+pub const ADDRESS_RIVAL: &str = "2ec5b369ff3c103015859f6d4e86d52f";
+pub const ADDRESS_RELEASED: &str = "2373a786255ff6f2ca6f503a4e34bb98";
+pub const PEER_ALIVE: &str = "b0fc628c7726073ec1712c76d11cc79c";
+pub const PEER_LATE: &str = "c886ad88ee99d3e9888d33e2efe4d351";
+pub const PEER_DEAD: &str = "627dce1580ad46eb5938f5bb6d11dae6";
+pub const CONFIG_REFUSED: &str = "bf0a1bb2c81f1d5d60bd954c5098b4ce";
+pub const ARBITER_READY: &str = "a9f231b448aaeb51d17e8e9910946ab5";
+pub const ARBITER_REGISTER: &str = "3daf6e340ebce2ba859961111271a64f";
