@@ -47,7 +47,7 @@ impl ClusterVoter {
         let key = identity::key_of(&me)?;
         let patience = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(Duration::from_millis(100));
         let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
-        let mut endpoint = Endpoint::new(key, identity::cluster_of(&config), Service::Lease, patience, seed);
+        let mut endpoint = Endpoint::new(key, identity::cluster_of(&config), Service::Vote, patience, seed);
         config.nodes.iter().for_each(|node| endpoint.add_peer(node.id, node.key));
         let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot id"))?;
         let folder = state.join(&config.cluster);
@@ -72,7 +72,7 @@ impl ClusterVoter {
     /// Whether `datagram` is meant for this cluster.
     #[must_use]
     pub fn owns(&self, datagram: &[u8]) -> bool {
-        self.endpoint.is_addressed(datagram) || self.endpoint.owns(datagram)
+        self.endpoint.owns(datagram)
     }
 
     /// Takes a datagram in; returns what is to be sent.

@@ -46,13 +46,13 @@ fn main() -> ExitCode {
         }
         journal::init();
         let patience = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(TURN);
-        let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
-        let endpoints = [(); 2].map(|()| {
-            let mut endpoint = Endpoint::new(key.clone(), identity::cluster_of(&config), Service::Lease, patience, seed);
+        let endpoint = |service| {
+            let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
+            let mut endpoint = Endpoint::new(key.clone(), identity::cluster_of(&config), service, patience, seed);
             config.nodes.iter().for_each(|node| endpoint.add_peer(node.id, node.key));
             endpoint
-        });
-        let [voters, peers] = endpoints;
+        };
+        let (voters, peers) = (endpoint(Service::Vote), endpoint(Service::Lease));
         let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot id"))?;
         let groups = config.groups_of(&me.name).map(|group| Ok((group.id, GroupRun::open(&config, &me, group, boot)?)));
         let groups = groups.collect::<Result<BTreeMap<_, _>, Failure>>()?;

@@ -30,10 +30,7 @@ impl Announcer {
     /// # Errors
     /// If the kernel refuses, or the interface has no Ethernet address.
     pub fn new(interface: &str, index: u32, ip: IpAddr) -> io::Result<Announcer> {
-        let text = std::fs::read_to_string(format!("/sys/class/net/{interface}/address"))?;
-        let mut mac = [0; 6];
-        let bytes = text.trim().split(':').filter_map(|byte| u8::from_str_radix(byte, 16).ok());
-        bytes.zip(&mut mac).for_each(|(byte, place)| *place = byte);
+        let mac = hardware_address(interface)?;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
         let announcer = Announcer { socket, index, mac, ip };
@@ -94,6 +91,14 @@ impl AsFd for Announcer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// The interface's Ethernet address, from the kernel rather than from /sys, which may show another network namespace.
+fn hardware_address(interface: &str) -> io::Result<[u8; 6]> {
+    let found = nix::ifaddrs::getifaddrs()?
+        .filter(|known| known.interface_name == interface)
+        .find_map(|known| known.address?.as_link_addr()?.addr());
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "the interface has no Ethernet address"))
 }
 
 /// A link-layer socket address. `nix` can only read them, so the bytes of `struct sockaddr_ll` are laid out here.

@@ -90,6 +90,8 @@ impl PageWriter {
         let open = |source| PageError::Open { path: path.to_owned(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path);
         let file = file.map_err(open)?;
+        // Whatever the umask says: gates and scripts read it.
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(open)?;
         let length = file.metadata().map_err(open)?.len();
         if length != 0 && length != BYTES as u64 {
             return Err(PageError::Foreign { path: path.to_owned() });

@@ -61,7 +61,10 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     Heartbeat = 1,
+    /// Between lease clients.
     Lease = 2,
+    /// Between a lease client and an arbiter.
+    Vote = 3,
 }
 
 /// What all nodes of a cluster share.
@@ -110,6 +113,8 @@ struct Peer {
     current: Option<u32>,
     previous: Option<u32>,
     offered: Option<u32>,
+    /// The last first message it sent (its ephemeral key) and our answer: copies come in over every link.
+    answered: Option<(Vec<u8>, Vec<u8>)>,
     queue: VecDeque<Vec<u8>>,
     heard: Option<Duration>,
     /// The first message sent since the peer was heard last.
@@ -152,15 +157,19 @@ impl Endpoint {
         self.peers.insert(node, Peer { public, ..Peer::default() });
     }
 
-    /// True if `datagram` asks for a session with this cluster and service, for a daemon that serves several.
-    #[must_use]
-    pub fn is_addressed(&self, datagram: &[u8]) -> bool {
-        datagram.get(..2) == Some(&[VERSION, 1]) && datagram.get(2..10) == Some(&self.cluster.tag)
+    /// True if `datagram` asks for a session with this cluster and service.
+    fn is_addressed(&self, datagram: &[u8]) -> bool {
+        datagram.get(..2) == Some(&[VERSION, 1])
+            && datagram.get(2..10) == Some(&self.cluster.tag)
+            && datagram.get(10) == Some(&(self.service as u8))
     }
 
-    /// True if `datagram` belongs to a session or an opening of this endpoint.
+    /// True if `datagram` belongs to a session or an opening of this endpoint, for a daemon that has several.
     #[must_use]
     pub fn owns(&self, datagram: &[u8]) -> bool {
+        if self.is_addressed(datagram) {
+            return true;
+        }
         let Some(index) = datagram.get(2..6).map(|bytes| u32::from_be_bytes(bytes.try_into().expect("four"))) else {
             return false;
         };
@@ -253,10 +262,16 @@ impl Endpoint {
 
     fn on_initiate(&mut self, now: Duration, datagram: &[u8]) -> Option<Received> {
         let (signed, tag) = datagram.split_last_chunk::<16>()?;
-        if !self.is_addressed(datagram) || datagram.get(10) != Some(&(self.service as u8)) || mac(&self.public, signed) != *tag {
+        if !self.is_addressed(datagram) || mac(&self.public, signed) != *tag {
             return None;
         }
         let remote = u32::from_be_bytes(signed.get(11..15)?.try_into().ok()?);
+        let ephemeral = signed.get(15..47)?;
+        for (node, peer) in &self.peers {
+            if let Some((_, answer)) = peer.answered.as_ref().filter(|(known, _)| known == ephemeral) {
+                return Some(Received { message: None, send: vec![(*node, answer.clone())] });
+            }
+        }
         let prologue = self.prologue();
         let mut state = self.builder(&prologue).build_responder().ok()?;
         state.read_message(signed.get(15..)?, &mut [0; 256]).ok()?;
@@ -273,6 +288,7 @@ impl Endpoint {
         }
         let answer = [&[VERSION, 2], remote.to_be_bytes().as_slice(), &local.to_be_bytes(), &noise[..length]].concat();
         assert!(answer.len() <= datagram.len(), "an answer is never larger than the question");
+        self.peers.get_mut(&node)?.answered = Some((ephemeral.to_vec(), answer.clone()));
         Some(Received { message: None, send: vec![(node, answer)] })
     }
 

@@ -151,3 +151,14 @@ fn junk_is_cheap_and_leaves_no_trace() {
     }
     assert_eq!(b.sessions(), 0);
 }
+
+#[test]
+fn copies_over_several_links_make_one_session() {
+    let (mut a, mut b) = pair();
+    let first = a.send(ms(0), B, b"hello".to_vec());
+    let answers: Vec<_> = (0..3).flat_map(|_| b.receive(ms(0), &first[0]).send).collect();
+    assert_eq!(b.sessions(), 1);
+    let data: Vec<_> = answers.iter().flat_map(|(_, answer)| a.receive(ms(0), answer).send).collect();
+    let arrived: Vec<_> = data.iter().filter_map(|(_, bytes)| b.receive(ms(0), bytes).message).collect();
+    assert_eq!(arrived, [(A, b"hello".to_vec())]);
+}

@@ -1,0 +1,222 @@
+//! hotspare-heartbeat: socket, clock, bus and listeners around `hotspare_core::heartbeat`. Decides nothing.
+
+mod args;
+mod peers;
+
+use args::{Args, Command};
+use hotspare_bus::heartbeat1::{self, Heartbeat1};
+use hotspare_config::{Config, Node};
+use hotspare_control::{Ask, Client, HEARTBEAT};
+use hotspare_daemon::datagrams::{Datagrams, Port, routes};
+use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
+use hotspare_wire::{Endpoint, Service, decode_beat, encode_beat};
+use peers::Peers;
+use serde_json::Value as Json;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast;
+use tokio::sync::mpsc::{Receiver, channel};
+
+/// Events that a slow listener may fall behind; after that it is told how many it missed.
+const BACKLOG: usize = 256;
+const LISTENERS_MAX: usize = 32;
+
+fn main() -> ExitCode {
+    run(|args: Args| {
+        if let Some(Command::Listen { json, once }) = args.command {
+            return listen(json, once);
+        }
+        let config = hotspare_config::load(&args.config)?;
+        let me = identity::this_node(&config, args.node.as_deref())?.clone();
+        let key = identity::key_of(&me)?;
+        if args.check {
+            println!("{}: node {} of cluster {}", args.config.display(), me.name, config.cluster);
+            return Ok(Exit::Done);
+        }
+        journal::init();
+        let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
+        let patience = config.heartbeat.interval * 2;
+        let mut endpoint = Endpoint::new(key, identity::cluster_of(&config), Service::Heartbeat, patience, seed);
+        config.nodes.iter().filter(|node| node.id != me.id).for_each(|node| endpoint.add_peer(node.id, node.key));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(&config, &me, endpoint))
+    })
+}
+
+async fn serve(config: &Config, me: &Node, mut endpoint: Endpoint) -> Result<Exit, Failure> {
+    let port = Port::Heartbeat.number(config);
+    let socket = Datagrams::bind(port, config).await;
+    let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
+    let routes = routes(config, me, Port::Heartbeat);
+    let mut peers = Peers::new(config, me, clock::now());
+    let (events, _) = broadcast::channel::<String>(BACKLOG);
+    let mut asks = accept(&events);
+    let (bus, updates) = channel(16);
+    tokio::spawn(publish(peers.published(), updates));
+    let mut terminate = signal(SignalKind::terminate()).map_err(Exit::OsErr.why("cannot handle signals"))?;
+    let mut beat = tokio::time::interval(peers.interval());
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    notify::ready("listening");
+    loop {
+        let mut buffer = [0; 2048];
+        let mut changed = Vec::new();
+        tokio::select! {
+            biased;
+            received = socket.receive(&mut buffer) => {
+                let (length, _) = received.map_err(Exit::OsErr.why("the network socket failed"))?;
+                let now = clock::now();
+                let received = endpoint.receive(Duration::from_nanos(now.boot), &buffer[..length]);
+                for (node, bytes) in received.send {
+                    socket.send(&bytes, routes.get(&node).map_or(&[], Vec::as_slice));
+                }
+                if let Some((from, bytes)) = received.message {
+                    match decode_beat(&bytes) {
+                        Ok(beat) => changed = peers.on_beat(now, from, &beat),
+                        Err(error) => tracing::warn!("cannot read a beat of {}: {error}", config.node_name(from)),
+                    }
+                }
+            }
+            _ = beat.tick() => {
+                let now = clock::now();
+                changed = peers.tick(now);
+                for (node, address, beat) in peers.beats(now) {
+                    for datagram in endpoint.send(Duration::from_nanos(now.boot), node, encode_beat(&beat)) {
+                        socket.send(&datagram, &[SocketAddr::new(address, port)]);
+                    }
+                }
+                notify::alive();
+            }
+            Some((once, stream)) = asks.recv() => answer(stream, once, peers.snapshot(clock::now()), events.subscribe()),
+            _ = terminate.recv() => return Ok(Exit::Done),
+        }
+        if !changed.is_empty() {
+            for event in changed {
+                let _ = events.send(event.to_string()); // nobody listens: nobody is told
+            }
+            notify::status(&peers.summary());
+            let _ = bus.try_send(peers.published());
+        }
+    }
+}
+
+/// Takes callers in; the loop gets those that asked something sensible. `true`: the state only.
+fn accept(_events: &broadcast::Sender<String>) -> Receiver<(bool, UnixStream)> {
+    let (sender, receiver) = channel(LISTENERS_MAX);
+    let path = Path::new(HEARTBEAT);
+    let _ = std::fs::remove_file(path);
+    let listener = match UnixListener::bind(path) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!("nobody can listen: {}: {error}", path.display());
+            return receiver;
+        }
+    };
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                let asked = tokio::time::timeout(Duration::from_secs(1), stream.read_line(&mut line)).await;
+                let once = match asked.ok().and_then(|_| serde_json::from_str(&line).ok()) {
+                    Some(Ask::Status) => true,
+                    Some(Ask::Listen) => false,
+                    _ => return,
+                };
+                let _ = sender.try_send((once, stream.into_inner()));
+            });
+        }
+    });
+    receiver
+}
+
+fn answer(mut stream: UnixStream, once: bool, state: Vec<Json>, mut events: broadcast::Receiver<String>) {
+    tokio::spawn(async move {
+        let mut text: String = state.iter().map(|line| format!("{line}\n")).collect();
+        loop {
+            if stream.write_all(text.as_bytes()).await.is_err() || once {
+                return;
+            }
+            text = match events.recv().await {
+                Ok(event) => format!("{event}\n"),
+                Err(broadcast::error::RecvError::Lagged(missed)) => format!("{{\"missed\":{missed}}}\n"),
+                Err(broadcast::error::RecvError::Closed) => return,
+            };
+        }
+    });
+}
+
+type Published = Vec<(String, Heartbeat1)>;
+
+/// Keeps the bus up to date, for ever; a bus that is gone is tried again.
+async fn publish(mut state: Published, mut updates: Receiver<Published>) {
+    loop {
+        if let Err(error) = publish_once(&mut state, &mut updates).await {
+            tracing::debug!("no bus: {error}");
+        }
+        if updates.is_closed() && updates.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        while let Ok(newer) = updates.try_recv() {
+            state = newer;
+        }
+    }
+}
+
+async fn publish_once(state: &mut Published, updates: &mut Receiver<Published>) -> zbus::Result<()> {
+    let connection = zbus::Connection::system().await?;
+    for (name, peer) in state.iter() {
+        connection.object_server().at(heartbeat1::path(name), peer.clone()).await?;
+    }
+    if let Err(error) = connection.request_name(heartbeat1::NAME).await {
+        tracing::warn!("not published as {} on the bus: {error}", heartbeat1::NAME);
+    }
+    while let Some(newer) = updates.recv().await {
+        for (name, peer) in &newer {
+            let interface = connection.object_server().interface::<_, Heartbeat1>(heartbeat1::path(name)).await?;
+            interface.get_mut().await.update(peer.clone(), interface.signal_emitter()).await?;
+        }
+        *state = newer;
+    }
+    Ok(())
+}
+
+/// `hotspare-heartbeat listen`: for people and shell scripts.
+fn listen(json: bool, once: bool) -> Result<Exit, Failure> {
+    let unavailable = |error| Failure::new(Exit::Unavailable, error);
+    let mut client = Client::connect(Path::new(HEARTBEAT), "hotspare-heartbeat").map_err(unavailable)?;
+    client.send(if once { &Ask::Status } else { &Ask::Listen }).map_err(unavailable)?;
+    loop {
+        let line = match client.line() {
+            Ok(line) => line,
+            Err(hotspare_control::ControlError::HungUp) if once => return Ok(Exit::Done),
+            Err(error) => return Err(unavailable(error)),
+        };
+        let shown = if json { line } else { words(&line) };
+        use std::io::Write;
+        if std::io::stdout().write_all(shown.as_bytes()).and_then(|()| std::io::stdout().flush()).is_err() {
+            return Ok(Exit::Done); // the reader of the pipe has seen enough
+        }
+    }
+}
+
+fn words(line: &str) -> String {
+    let event: Json = serde_json::from_str(line).unwrap_or_default();
+    if let Some(missed) = event["missed"].as_u64() {
+        return format!("({missed} events were missed)\n");
+    }
+    let text = |key: &str| event[key].as_str().unwrap_or("-").to_owned();
+    let rtt = event["round_trip_usec"].as_u64().map_or("-".into(), |usec| format!("{usec} us"));
+    let heard = if event["hears_us"].as_bool() == Some(true) { "hears us" } else { "does not hear us" };
+    let was = event["was"].as_str().map(|was| format!(" (was {was})")).unwrap_or_default();
+    let loss = event["loss_percent"].as_u64().unwrap_or(0);
+    format!("{} {} {}{was}, {heard}, round trip {rtt}, loss {loss} %\n", text("peer"), text("link"), text("state"))
+}

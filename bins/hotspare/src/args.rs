@@ -1,0 +1,75 @@
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Looks at a hotspare cluster and tells it what an operator wants.
+#[derive(Debug, Parser)]
+#[command(name = "hotspare", version)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a configuration file: all mistakes at once, with what would be right. Exits with 78 if there are any.
+    Check {
+        #[arg(value_name = "FILE", default_value = "/etc/hotspare/cluster.kdl")]
+        file: PathBuf,
+    },
+    /// Make this node's private key, and print the public one for the configuration.
+    Keygen {
+        /// Where to put the private key (mode 0600).
+        #[arg(long, value_name = "FILE", default_value = "/etc/hotspare/node.key")]
+        out: PathBuf,
+        /// Replace a key that is there.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Who leads, why, who votes, what is missing, and what would happen if this node died now.
+    Status {
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Move a group in an orderly way. A refusal disturbs nothing.
+    Switchover {
+        #[arg(default_value = "default")]
+        group: String,
+        /// The node that shall lead [default: this one, or if it leads already, the best other].
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+    },
+    /// Stop all moves that nobody asked for, on this node.
+    Pause,
+    /// Allow them again.
+    Resume,
+    /// Explain what follows from the configuration.
+    Explain {
+        #[command(subcommand)]
+        what: Explain,
+    },
+    /// The story of the cluster on this node: journalctl with the right filter.
+    Events {
+        /// Go on as it happens.
+        #[arg(long, short)]
+        follow: bool,
+        /// One group only.
+        #[arg(long)]
+        group: Option<String>,
+        /// For scripts: one JSON object per line.
+        #[arg(long)]
+        json: bool,
+        /// Explain each event (the catalog).
+        #[arg(long, short = 'x')]
+        explain: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Explain {
+    /// Every time that follows from a group's outage budget.
+    Timing {
+        #[arg(long, value_name = "FILE", default_value = "/etc/hotspare/cluster.kdl")]
+        config: PathBuf,
+    },
+}

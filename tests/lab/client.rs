@@ -1,0 +1,79 @@
+//! `lab-client ADDRESS:PORT --out FILE`: asks a web server every 2 ms who it is, until it is told to stop, and says what a
+//! client saw: the longest gap between two answers, and which nodes answered, in order.
+//!
+//! Each question is a connection of its own, many may be under way. A clock that all nodes share (they run on one
+//! kernel) stamps each answer, so that the outage can be laid over the journals.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
+
+const EVERY: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+struct Seen {
+    sent: u64,
+    answers: Vec<(Instant, String)>,
+}
+
+async fn ask(target: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(target).await?;
+    stream.set_nodelay(true)?;
+    stream.write_all(b"GET /who HTTP/1.0\r\n\r\n").await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+    if head.contains(" 200 ") { Ok(body.trim().to_owned()) } else { Err(std::io::ErrorKind::InvalidData.into()) }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let mut args = std::env::args().skip(1);
+    let target = args.next().expect("ADDRESS:PORT");
+    let out = args.nth(1).expect("--out FILE");
+    let mut terminate = signal(SignalKind::terminate()).expect("signals");
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let (origin, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = every.tick() => {}
+        }
+        let (target, seen) = (target.clone(), seen.clone());
+        seen.lock().expect("not poisoned").sent += 1;
+        tokio::spawn(async move {
+            if let Ok(Ok(name)) = tokio::time::timeout(PATIENCE, ask(&target)).await {
+                seen.lock().expect("not poisoned").answers.push((Instant::now(), name));
+            }
+        });
+    }
+    tokio::time::sleep(PATIENCE).await; // what is under way may still come in
+    let seen = seen.lock().expect("not poisoned");
+    let at = |moment: Instant| (wall + (moment - origin)).as_micros();
+    let mut turns: Vec<&str> = Vec::new();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut gap = (Duration::ZERO, origin, origin);
+    for (index, (moment, name)) in seen.answers.iter().enumerate() {
+        *counts.entry(name).or_default() += 1;
+        if turns.last() != Some(&name.as_str()) {
+            turns.push(name);
+        }
+        if let Some((before, _)) = index.checked_sub(1).map(|before| &seen.answers[before]) {
+            gap = gap.max((*moment - *before, *before, *moment));
+        }
+    }
+    let report = serde_json::json!({
+        "sent": seen.sent, "answers": seen.answers.len(), "turns": turns, "counts": counts,
+        "outage_ms": gap.0.as_secs_f64() * 1000.0, "from_usec": at(gap.1), "to_usec": at(gap.2),
+    });
+    let mut file = std::fs::File::create(format!("{out}.new")).expect("writable");
+    writeln!(file, "{report}").expect("writable");
+    std::fs::rename(format!("{out}.new"), out).expect("writable");
+}

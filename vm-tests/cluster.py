@@ -1,0 +1,145 @@
+"""The cluster that every scenario finds: two data nodes, an arbiter, a client. What the NixOS tests write in Nix."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from machine import Log, MachineError
+from nspawn import NETWORKS, Nspawn, sh
+
+REPO = Path(__file__).resolve().parent.parent
+LAB = REPO / ".lab"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump"
+)
+SUITE = "trixie"
+NODES = ["alpha", "beta", "witness", "client"]
+VIP4, VIP6 = "192.0.2.100", "2001:db8:1::100"
+PROGRAMS = "hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased vip-claim"
+
+CONFIG = """cluster "lab"
+node "alpha" key="{alpha}" {{ link "192.0.2.1"; link "198.51.100.1"; }}
+node "beta" key="{beta}" {{ link "192.0.2.2"; link "198.51.100.2"; }}
+node "witness" key="{witness}" {{ link "192.0.2.4"; link "198.51.100.4"; }}
+group "default" {{
+    candidates "alpha" "beta"
+{more}    unit "nginx.service"
+    address "192.0.2.100/24" interface="eth1"
+    address "2001:db8:1::100/64" interface="eth1"
+}}
+"""
+
+NGINX = """server {
+    listen 80 default_server;
+    listen [::]:80 default_server;
+    location = /who { default_type text/plain; return 200 "$hostname\\n"; }
+}
+"""
+
+
+def mirror() -> str:
+    """The mirror that this machine itself installs from."""
+    found = sh("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", check=False).split()
+    if not found:
+        raise MachineError("this machine has no Debian mirror configured (apt-get indextargets is empty)")
+    return found[0]
+
+
+def prepare(log: Log) -> tuple[Path, Path]:
+    """The Debian tree and the installed toolkit, made once and kept under .lab/."""
+    LAB.mkdir(exist_ok=True)
+    key = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()[:12]
+    tree = LAB / f"tree-{key}"
+    if not tree.exists():
+        with log.nested(f"making a Debian {SUITE} tree (once)"):
+            tar, fresh = LAB / f"tree-{key}.tar", LAB / f"tree-{key}.new"
+            done = subprocess.run(
+                ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(tar), mirror()],
+                capture_output=True, text=True, check=False,
+            )
+            if done.returncode != 0:
+                raise MachineError(f"mmdebstrap failed:\n{done.stderr[-2000:]}")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            sh("tar", "-xf", str(tar), "-C", str(fresh))
+            tar.unlink()
+            fresh.rename(tree)
+    with log.nested("building hotspare (release)"):
+        done = subprocess.run(["cargo", "build", "--release", "--workspace", "--quiet"], cwd=REPO, check=False)
+        if done.returncode != 0:
+            raise MachineError("the build failed")
+    installed = LAB / "installed"
+    shutil.rmtree(installed, ignore_errors=True)
+    environment = {**os.environ, "DESTDIR": str(installed), "PREFIX": "/usr", "PROGRAMS": PROGRAMS}
+    sh_env(["units/install.sh"], environment)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
+    shutil.copy2(target / "release" / "lab-client", installed / "usr/bin/lab-client")
+    return tree, installed
+
+
+def sh_env(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise MachineError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+class Cluster:
+    """Fresh machines for one scenario."""
+
+    def __init__(self, tree: Path, installed: Path, log: Log, more: str = "") -> None:
+        self.log = log
+        self.work = LAB / f"run-{os.getpid()}"
+        self.work.mkdir()
+        sh("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.work))
+        numbers = {name: number for number, name in enumerate(sorted(NODES), 1)}
+        # alpha 1, beta 2, client 3, witness 4: sorted, as the NixOS driver numbers them.
+        hosts = "".join(f"{NETWORKS[1][0]}.{number} {name}\n" for name, number in numbers.items())
+        hosts += f"{VIP4} vip\n{VIP6} vip6\n"
+        lower = f"{installed}:{tree}"
+        self.machines = {name: Nspawn(name, numbers[name], Path(lower), self.work, log, hosts) for name in NODES}
+        self._configure(more)
+
+    def _configure(self, more: str) -> None:
+        keys = {}
+        for name in ("alpha", "beta", "witness"):
+            out = self.machines[name].root / "etc/hotspare/node.key"
+            binary = self.machines[name].root / "usr/bin/hotspare"
+            keys[name] = sh(str(binary), "keygen", "--out", str(out)).strip()
+        text = CONFIG.format(more=more, **keys)
+        for name, machine in self.machines.items():
+            if name == "client":
+                continue
+            sh("systemd-sysusers", f"--root={machine.root}")
+            (machine.root / "etc/hotspare/cluster.kdl").write_text(text)
+            self.enable(machine, "hotspare-arbiter.service", "hotspare-heartbeat.service")
+            if name == "witness":
+                self.disable(machine, "nginx.service")
+                continue
+            self.enable(machine, "hotspare-leased.service")
+            site = machine.root / "etc/nginx/sites-enabled/default"
+            site.unlink(missing_ok=True)
+            site.write_text(NGINX)  # nginx.service stays enabled in multi-user.target, as its package left it
+        self.disable(self.machines["client"], "nginx.service")
+
+    @staticmethod
+    def enable(machine: Nspawn, *units: str) -> None:
+        wants = machine.root / "etc/systemd/system/multi-user.target.wants"
+        wants.mkdir(parents=True, exist_ok=True)
+        for unit in units:
+            link = wants / unit
+            if not link.is_symlink():
+                link.symlink_to(f"/usr/lib/systemd/system/{unit}")
+
+    @staticmethod
+    def disable(machine: Nspawn, unit: str) -> None:
+        (machine.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+
+    def release(self) -> None:
+        for machine in self.machines.values():
+            machine.release()
+        sh("umount", "-l", str(self.work), check=False)
+        shutil.rmtree(self.work, ignore_errors=True)
