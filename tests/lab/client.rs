@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 
 const EVERY: Duration = Duration::from_millis(2);
+/// Answers after which it tells systemd that it sees the service.
+const READY: usize = 100;
 const PATIENCE: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
@@ -50,7 +52,11 @@ async fn main() {
         seen.lock().expect("not poisoned").sent += 1;
         tokio::spawn(async move {
             if let Ok(Ok(name)) = tokio::time::timeout(PATIENCE, ask(&target)).await {
-                seen.lock().expect("not poisoned").answers.push((Instant::now(), name));
+                let mut seen = seen.lock().expect("not poisoned");
+                seen.answers.push((Instant::now(), name));
+                if seen.answers.len() == READY {
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                }
             }
         });
     }
