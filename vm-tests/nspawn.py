@@ -48,7 +48,7 @@ class Nspawn(Machine):
         self.number, self.tree, self.hosts = number, tree, hosts
         self.root = work / name / "root"
         self.console = work / name / "console.log"
-        self.cgroup = CGROUPS / f"hotspare-lab-{os.getpid()}-{name}"
+        self.lives, self.cgroup = 0, CGROUPS / f"hotspare-lab-{os.getpid()}-{name}"
         self.process: subprocess.Popen | None = None
         self.leader: int | None = None
         upper, scratch = work / name / "upper", work / name / "work"
@@ -86,7 +86,10 @@ class Nspawn(Machine):
         if self.process:
             return
         self._wire()
-        self.cgroup.mkdir(exist_ok=True)
+        # A cgroup of its own for each life: what is put into one that was killed once may die at once (seen on 6.18).
+        self.lives += 1
+        self.cgroup = CGROUPS / f"hotspare-lab-{os.getpid()}-{self.name}-{self.lives}"
+        self.cgroup.mkdir()
         command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", str(self.root), "--boot"]
         command += [f"--network-namespace-path=/run/netns/{self.name}", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
         command += ["--capability=CAP_NET_ADMIN,CAP_IPC_LOCK"]
@@ -185,6 +188,7 @@ class Nspawn(Machine):
         sh("ip", "netns", "del", self.name, check=False)
         for vlan in NETWORKS:
             sh("ip", "link", "del", self._veth(vlan), check=False)
+        remove_cgroup(self.cgroup)
 
     def release(self) -> None:
         if self.process:

@@ -1,4 +1,5 @@
-//! ExecStopPost: whatever became of the gate, nothing of the group is left here, and this is written down.
+//! ExecStopPost, and once more by OnFailure: whatever became of the gate, nothing of the group is left here, and this is
+//! written down.
 //!
 //! By now the gate's unit is deactivating: the group's units are `Requisite=` on it, so none of them can start any more
 //! and what is found empty stays empty.
@@ -28,10 +29,14 @@ pub fn life_on_page(group: &str) -> Option<(Life, Timetable, hotspare_core::Stam
     Some((life, Timetable::new(tenure.lease), tenure.sent))
 }
 
-/// How the gate ended, from what systemd tells an ExecStopPost.
+/// What systemd tells of the gate: its own ExecStopPost, or the unit that OnFailure= started.
+fn told(name: &str) -> String {
+    let own = std::env::var(name).ok();
+    own.or_else(|| std::env::var(format!("MONITOR_{name}")).ok()).unwrap_or_default()
+}
+
 fn how_it_ended() -> How {
-    let variable = |name| std::env::var(name).unwrap_or_default();
-    match (variable("SERVICE_RESULT").as_str(), variable("EXIT_CODE").as_str(), variable("EXIT_STATUS").as_str()) {
+    match (told("SERVICE_RESULT").as_str(), told("EXIT_CODE").as_str(), told("EXIT_STATUS").as_str()) {
         ("success", ..) => How::Stopped,
         (_, "exited", "69" | "UNAVAILABLE") => How::Expired,
         _ => How::Died,
@@ -40,7 +45,7 @@ fn how_it_ended() -> How {
 
 pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -> Result<Exit, Failure> {
     let claim = std::fs::read(file(group, "claim")).ok().and_then(|bytes| serde_json::from_slice::<Life>(&bytes).ok());
-    let refused = std::env::var("EXIT_STATUS").is_ok_and(|status| status == "75" || status == "TEMPFAIL");
+    let refused = matches!(told("EXIT_STATUS").as_str(), "75" | "TEMPFAIL");
     let (mut slice, mut effects) = (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
     let page = life_on_page(group);
     let deadline = page.as_ref().map(|(_, table, sent)| sent.plus(table.believed()));
@@ -68,6 +73,11 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
     // Without a claim the gate may have died between the grant and its note of it: the page says which life it was.
     // A gate that was refused guarded nothing.
     let Some(life) = claim.or_else(|| page.filter(|_| !refused).map(|(life, ..)| life)) else { return Ok(Exit::Done) };
+    let known = std::fs::read(file(group, "proof")).ok().and_then(|bytes| serde_json::from_slice::<Proof>(&bytes).ok());
+    if let Some(proof) = known.filter(|proof| proof.life == life) {
+        tell(group, proof); // proven already, by the other of the two
+        return Ok(Exit::Done);
+    }
     let how = how_it_ended();
     let proof = Proof { life, how };
     write(&file(group, "proof"), &proof)?;

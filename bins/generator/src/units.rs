@@ -35,6 +35,9 @@ impl Names<'_> {
     fn gate(&self) -> String {
         self.unit("cluster-lease", "service")
     }
+    fn prove(&self) -> String {
+        self.unit("cluster-prove", "service")
+    }
     fn up(&self) -> String {
         self.unit("cluster-up", "service")
     }
@@ -60,6 +63,7 @@ pub fn of_group(group: &Group) -> Files {
     files.insert(names.primary(), primary(&names, group, &addresses));
     files.insert(names.standby(), standby(&names, group));
     files.insert(names.gate(), gate(&names, group));
+    files.insert(names.prove(), prove(&names, group));
     files.insert(names.up(), up(&names, group, &addresses));
     files.insert(names.slice(), slice(&names));
     files.insert(names.enter(), enter(&names));
@@ -130,7 +134,7 @@ fn gate(names: &Names, group: &Group) -> String {
     let program = format!("{BINDIR}/hotspare-gate {}", names.0);
     format!(
         "{}[Unit]\nDescription=Lease gate of the group {}\nDocumentation=man:hotspare-gate(8)\n\
-         After=hotspare-leased.service {slice}\nWants={slice}\nStopPropagatedFrom={}\nOnFailure={}\n\
+         After=hotspare-leased.service {slice} {prove}\nWants={slice}\nStopPropagatedFrom={}\nOnFailure={prove} {}\n\
          RefuseManualStop=yes\nStartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\
          X-RestartIfChanged=false\nX-StopIfChanged=false\n\n\
          [Service]\nType=notify\nNotifyAccess=main\nRestart=no\nSlice=hotspare.slice\n\
@@ -144,6 +148,22 @@ fn gate(names: &Names, group: &Group) -> String {
         names.primary(),
         names.standby(),
         slice = names.slice(),
+        prove = names.prove(),
+    )
+}
+
+/// The same proof as the gate's ExecStopPost, from a cgroup of its own: after a `cgroup.kill` (which is what
+/// `systemctl kill -s KILL` does) some kernels kill whatever systemd puts into that cgroup next, ExecStopPost included.
+fn prove(names: &Names, group: &Group) -> String {
+    let addresses: String = group.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
+    format!(
+        "{}[Unit]\nDescription=Prove that nothing of the group {} runs here\nDocumentation=man:hotspare-gate(8)\n\
+         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nSlice=hotspare.slice\n\
+         ExecStart={BINDIR}/hotspare-gate {}{addresses} --act prove\nOOMScoreAdjust=-1000\n\
+         RuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\nRuntimeDirectoryMode=0755\n",
+        header("Kills what is left of the role, and writes down that nothing is"),
+        names.0,
+        names.0,
     )
 }
 

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
+/// How long a gate that is gone may leave its proof open, in leases.
+const PROOF_PATIENCE: u32 = 2;
+
 /// Where the gates leave their claims and proofs.
 const GATES: &str = "/run/hotspare-gate";
 
@@ -31,8 +34,8 @@ pub struct GroupRun {
     page: PageWriter,
     tenure: Option<Tenure>,
     gate: Option<(Caller, Sender<Tell>)>,
-    /// The gate hung up: what fails from now on fails because of that.
-    gate_gone: bool,
+    /// When the gate hung up: what fails from then on fails because of that, and a proof is due.
+    gate_gone: Option<Stamp>,
     waiting: BTreeMap<u64, Waiting>,
     next_request: u64,
     /// The last decision in words.
@@ -96,7 +99,7 @@ impl GroupRun {
             page,
             tenure: former,
             gate: None,
-            gate_gone: false,
+            gate_gone: None,
             waiting: BTreeMap::new(),
             next_request: 1,
             why: String::new(),
@@ -109,6 +112,20 @@ impl GroupRun {
     /// Boot-clock time at which a tick is due.
     pub fn wake_at(&self) -> u64 {
         self.lease.wake_at()
+    }
+
+    /// What follows from a gate that hung up and left no proof. A gate's lease is not renewed any more then, and the
+    /// proof stays owed. A script's cgroup is not ours to look into: what it ran is taken to be over when its lease is.
+    pub fn overdue(&self, now: Stamp) -> Option<Input> {
+        let since = self.gate_gone?;
+        let tenure = self.tenure?;
+        let waited = now.longest_since(since);
+        let holds = matches!(self.lease.status().phase, PhaseName::Held | PhaseName::Yielding);
+        if self.config.is_lock() && waited > tenure.lease {
+            return Some(Input::Emptied { incarnation: tenure.value.incarnation, how: Ended::Died });
+        }
+        let patience = if self.config.is_lock() { Duration::ZERO } else { tenure.lease * PROOF_PATIENCE };
+        (holds && waited >= patience).then_some(Input::Abandoned)
     }
 
     /// Feeds `input` to the core; what is to be sent comes back, the rest is done here.
@@ -174,7 +191,7 @@ impl GroupRun {
         let tell = match (verdict, self.tenure) {
             (Verdict::Held(epoch), Some(tenure)) if waiting.gate => {
                 self.gate = Some((waiting.caller, waiting.answer.clone()));
-                self.gate_gone = false;
+                self.gate_gone = None;
                 Tell::Held { epoch: epoch.0, life: life_out(tenure.value.incarnation) }
             }
             (Verdict::Held(_) | Verdict::HandedTo(_), _) => Tell::Done { text },
@@ -204,7 +221,7 @@ impl GroupRun {
             let life = tenure.value.incarnation;
             let told = answer.try_send(Tell::Held { epoch: tenure.value.epoch.0, life: life_out(life) });
             self.gate = Some((caller, answer));
-            self.gate_gone = false;
+            self.gate_gone = None;
             self.want("take", false);
             return if told.is_ok() { vec![Input::Claimed(life)] } else { Vec::new() };
         }
@@ -234,12 +251,13 @@ impl GroupRun {
     pub fn emptied(&mut self, proof: &Proof) -> Option<Input> {
         let incarnation = life_in(&proof.life)?;
         self.gate = None;
+        self.gate_gone = None;
         Some(Input::Emptied { incarnation, how: ended(proof.how) })
     }
 
     /// A service failed for good; not of its own if its gate is gone.
     pub fn give_up(&self) -> Option<Input> {
-        (!self.gate_gone).then_some(Input::GiveUp)
+        self.gate_gone.is_none().then_some(Input::GiveUp)
     }
 
     pub fn role_up(&mut self) -> Option<Input> {
@@ -258,7 +276,7 @@ impl GroupRun {
         }
         if self.gate.as_ref().is_some_and(|(gate, _)| *gate == caller) {
             self.gate = None;
-            self.gate_gone = true;
+            self.gate_gone = Some(clock::now());
         }
         inputs
     }
@@ -304,7 +322,10 @@ impl GroupRun {
             PhaseName::Held => "holds the lease; the role is starting".into(),
             PhaseName::Yielding => "the role is stopping, to hand over".into(),
             PhaseName::HandingOver => "handing over".into(),
-            PhaseName::Lost => "lost the lease; waiting for the proof that nothing runs any more".into(),
+            PhaseName::Lost => format!(
+                "lost the lease; waiting for the proof that nothing of it runs here (systemctl start {} gives it)",
+                if self.config.name == "default" { "cluster-prove.service".into() } else { format!("cluster-prove@{}.service", self.config.name) }
+            ),
             _ if !status.quorum => format!("no quorum: {answering} of {} voters answer", status.voters.len()),
             PhaseName::Confirming => "named as successor; confirming".into(),
             _ if status.paused => "paused: takes nothing by itself (hotspare resume)".into(),

@@ -210,6 +210,11 @@ impl NodeRun {
         for group in due {
             self.input(group, Input::Tick, out);
         }
+        let stamp = clock::now();
+        let overdue = self.groups.iter().filter_map(|(id, run)| Some((*id, run.overdue(stamp)?)));
+        for (group, input) in overdue.collect::<Vec<_>>() {
+            self.input(group, input, out);
+        }
     }
 
     fn send(&mut self, out: Outgoing, socket: &mut Datagrams) {

@@ -27,7 +27,7 @@ fn parts(event: Event) -> (Option<Epoch>, Option<NodeId>, Option<Why>, Option<Du
         Event::Readopted { epoch } | Event::Refreshed { epoch } => (Some(epoch), None, None, None),
         Event::Lost { epoch, why } | Event::Released { epoch, why } => (Some(epoch), None, Some(why), None),
         Event::Yielding { epoch, to, why } => (Some(epoch), to, Some(why), None),
-        Event::HandedOver { epoch, to } => (Some(epoch), Some(to), None, None),
+        Event::HandedOver { epoch, to, why } => (Some(epoch), Some(to), Some(why), None),
         Event::VoterSilent { voter, .. } | Event::VoterBack { voter, .. } => (None, Some(voter), None, None),
         Event::BidLost { wait: span } | Event::Abstains { span } => (None, None, None, Some(span)),
         Event::BidStarted { .. } | Event::WishRefused { .. } | Event::Paused | Event::Resumed => (None, None, None, None),
@@ -65,8 +65,9 @@ impl Words<'_> {
                 let to = to.map_or("whoever is ready".into(), |node| self.name(node).to_owned());
                 (message_id::YIELDING, Notice, format!("stops the role of epoch {epoch} to hand over to {to}: {}", self.why(why)))
             }
-            Event::HandedOver { epoch, to } => {
-                (message_id::HANDED_OVER, Notice, format!("handed over to {}, which leads in epoch {epoch}", self.name(to)))
+            Event::HandedOver { epoch, to, why } => {
+                let to = self.name(to);
+                (message_id::HANDED_OVER, Notice, format!("handed over to {to}, which leads in epoch {epoch}: {}", self.why(why)))
             }
             Event::Released { epoch, why } => {
                 (message_id::RELEASED, Notice, format!("gave the lease of epoch {epoch} back: {}", self.why(why)))

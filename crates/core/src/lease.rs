@@ -91,6 +91,8 @@ pub enum Input {
         incarnation: Incarnation,
         how: Ended,
     },
+    /// The gate is gone and has left no proof: stop renewing, and wait for one.
+    Abandoned,
     /// A service of the role failed for good.
     GiveUp,
     Request(Request),
@@ -257,6 +259,7 @@ impl Lease {
             Input::Claimed(incarnation) => self.on_claimed(incarnation),
             Input::RoleUp(incarnation) => self.on_role_up(incarnation),
             Input::Emptied { incarnation, how } => self.on_emptied(incarnation, how),
+            Input::Abandoned => self.lose(Why::GateDied),
             Input::GiveUp => self.on_give_up(),
             Input::Request(request) => self.on_request(request),
             Input::Pause(paused) => self.on_pause(paused),

@@ -36,10 +36,7 @@ pub enum Event {
         why: Why,
     },
     /// A successor was chosen by the voters.
-    HandedOver {
-        epoch: Epoch,
-        to: NodeId,
-    },
+    HandedOver { epoch: Epoch, to: NodeId, why: Why },
     /// The lease was given back; anybody may take it.
     Released {
         epoch: Epoch,

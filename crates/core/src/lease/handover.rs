@@ -132,11 +132,12 @@ impl Lease {
             return;
         }
         let value = handing.proposal.accept.as_ref().expect("acknowledged").value;
+        let why = handing.why;
         let message = PeerMessage::Handed { epoch: value.epoch, incarnation: value.incarnation };
         let handed = Command::ToPeer { to: value.holder, message };
         self.echo(&handed);
         self.out.push(handed);
-        self.journal(Event::HandedOver { epoch: value.epoch, to: value.holder });
+        self.journal(Event::HandedOver { epoch: value.epoch, to: value.holder, why });
         self.fulfil_handover(value.holder);
         self.forget_tenure();
     }

@@ -120,7 +120,7 @@ impl Lease {
     }
 
     /// Stops acting at once. The gate sees it on the page and kills; its proof comes in as `Emptied`.
-    fn lose(&mut self, why: Why) {
+    pub(super) fn lose(&mut self, why: Why) {
         let Phase::Held(held) = &self.phase else { return };
         let (tenure, claimed, ending) = (held.tenure, held.claimed, held.ending.clone());
         self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
