@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from machine import Log, MachineError
@@ -92,8 +93,7 @@ class Cluster:
 
     def __init__(self, tree: Path, installed: Path, log: Log, more: str = "") -> None:
         self.log = log
-        self.work = LAB / f"run-{os.getpid()}"
-        self.work.mkdir()
+        self.work = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
         sh("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.work))
         numbers = {name: number for number, name in enumerate(sorted(NODES), 1)}
         # alpha 1, beta 2, client 3, witness 4: sorted, as the NixOS driver numbers them.

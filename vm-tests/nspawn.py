@@ -10,6 +10,7 @@ node is killed at once.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,8 @@ class Nspawn(Machine):
         self.number, self.tree, self.hosts = number, tree, hosts
         self.root = work / name / "root"
         self.console = work / name / "console.log"
-        self.lives, self.cgroup = 0, CGROUPS / f"hotspare-lab-{os.getpid()}-{name}"
+        self.token = secrets.token_hex(4)
+        self.lives, self.cgroup = 0, CGROUPS / f"hotspare-lab-{self.token}-{name}-0"
         self.process: subprocess.Popen | None = None
         self.leader: int | None = None
         upper, scratch = work / name / "upper", work / name / "work"
@@ -88,7 +90,7 @@ class Nspawn(Machine):
         self._wire()
         # A cgroup of its own for each life: what is put into one that was killed once may die at once (seen on 6.18).
         self.lives += 1
-        self.cgroup = CGROUPS / f"hotspare-lab-{os.getpid()}-{self.name}-{self.lives}"
+        self.cgroup = CGROUPS / f"hotspare-lab-{self.token}-{self.name}-{self.lives}"
         self.cgroup.mkdir()
         command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", str(self.root), "--boot"]
         command += [f"--network-namespace-path=/run/netns/{self.name}", "--console=pipe", "--kill-signal=SIGRTMIN+3"]

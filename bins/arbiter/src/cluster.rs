@@ -45,7 +45,8 @@ impl ClusterVoter {
             return Err(Failure::new(Exit::Config, message));
         }
         let key = identity::key_of(&me)?;
-        let patience = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(Duration::from_millis(100));
+        let patience =
+            config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(Duration::from_millis(100));
         let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
         let mut endpoint = Endpoint::new(key, identity::cluster_of(&config), Service::Vote, patience, seed);
         config.nodes.iter().for_each(|node| endpoint.add_peer(node.id, node.key));
@@ -53,7 +54,8 @@ impl ClusterVoter {
         let folder = state.join(&config.cluster);
         let memory = run.join(&config.cluster);
         for folder in [&folder, &memory] {
-            std::fs::create_dir_all(folder).map_err(Exit::CantCreate.why(format!("cannot make {}", folder.display())))?;
+            std::fs::create_dir_all(folder)
+                .map_err(Exit::CantCreate.why(format!("cannot make {}", folder.display())))?;
         }
         let mut groups = BTreeMap::new();
         for group in &config.groups {
@@ -88,7 +90,8 @@ impl ClusterVoter {
                 let mut commands = Vec::new();
                 for Frame { group, body } in frames {
                     if let (Some(voter), Body::ToVoter(message)) = (self.groups.get_mut(&group), body) {
-                        commands.extend(voter.voter.handle(now, from, message).into_iter().map(|command| (group, command)));
+                        commands
+                            .extend(voter.voter.handle(now, from, message).into_iter().map(|command| (group, command)));
                     }
                 }
                 out.extend(self.carry_out(now, commands)?);
@@ -223,7 +226,12 @@ fn tell_change(config: &Config, group: &str, value: Value) {
 /// Puts the volatile part into /run: an atomic rename, no sync.
 fn remember(path: &Path, boot: u64, memory: &Memory) {
     let value = |value: &Value| {
-        json!([value.epoch.0.to_string(), value.holder.0.to_string(), value.incarnation.boot.to_string(), value.incarnation.nonce.to_string()])
+        json!([
+            value.epoch.0.to_string(),
+            value.holder.0.to_string(),
+            value.incarnation.boot.to_string(),
+            value.incarnation.nonce.to_string()
+        ])
     };
     let grant = memory.grant.map(|grant| {
         let Grant { holder, incarnation, epoch, until } = grant;

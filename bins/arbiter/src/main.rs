@@ -110,7 +110,8 @@ fn socket_of(sockets: &[(u16, Datagrams)], cluster: &ClusterVoter) -> usize {
 async fn any_datagram(sockets: &[(u16, Datagrams)], buffer: &mut [u8; 2048]) -> (usize, Result<usize, Failure>) {
     // Nearly always one socket; with several, each is polled in turn.
     let mut buffers: Vec<[u8; 2048]> = vec![[0; 2048]; sockets.len()];
-    let mut waiting: Vec<_> = sockets.iter().zip(&mut buffers).map(|((_, socket), buffer)| Box::pin(socket.receive(buffer))).collect();
+    let mut waiting: Vec<_> =
+        sockets.iter().zip(&mut buffers).map(|((_, socket), buffer)| Box::pin(socket.receive(buffer))).collect();
     let (index, received) = std::future::poll_fn(|context| {
         for (index, future) in waiting.iter_mut().enumerate() {
             if let std::task::Poll::Ready(received) = future.as_mut().poll(context) {
@@ -122,10 +123,13 @@ async fn any_datagram(sockets: &[(u16, Datagrams)], buffer: &mut [u8; 2048]) -> 
     .await;
     drop(waiting);
     let received = received.map_err(Exit::OsErr.why("the network socket failed"));
-    (index, received.map(|(length, _)| {
-        buffer[..length].copy_from_slice(&buffers[index][..length]);
-        length
-    }))
+    (
+        index,
+        received.map(|(length, _)| {
+            buffer[..length].copy_from_slice(&buffers[index][..length]);
+            length
+        }),
+    )
 }
 
 /// A socket that tells its state to whoever connects. Voting does not depend on it.

@@ -3,10 +3,10 @@
 //! One write and one `fdatasync` per change. A power cut in the middle of a write spoils only the slot being written,
 //! whose content nobody was told of yet. Anything else that does not add up is refused: a register is never guessed.
 
+use hotspare_core::GroupId;
 use hotspare_core::id::fnv1a;
 use hotspare_core::message::FromVoter;
 use hotspare_core::voter::Register;
-use hotspare_core::GroupId;
 use hotspare_wire::{Body, Frame, decode, encode};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -171,7 +171,9 @@ mod tests {
         let mut store = Store::open(folder.path(), "default", "alpha\0demo").unwrap();
         store.write(kept(3)).unwrap();
         let after = std::fs::read(&path).unwrap();
-        let place = (0..2).find(|slot| before[slot * SLOT..(slot + 1) * SLOT] != after[slot * SLOT..(slot + 1) * SLOT]).unwrap();
+        let place = (0..2)
+            .find(|slot| before[slot * SLOT..(slot + 1) * SLOT] != after[slot * SLOT..(slot + 1) * SLOT])
+            .unwrap();
         for cut in 0..SLOT {
             let mut torn = before.clone();
             torn[place * SLOT..place * SLOT + cut].copy_from_slice(&after[place * SLOT..place * SLOT + cut]);

@@ -109,9 +109,11 @@ fn ask_for_lease(group: &str) -> Result<(Tenure, Client), Failure> {
     let ask = Ask::Attach { group: group.into(), ask: true, wait: false };
     match client.call(&ask).map_err(|error| Failure::new(Exit::TempFail, error))? {
         Tell::Held { .. } => {
-            let page = PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::OsErr, error))?;
+            let page =
+                PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::OsErr, error))?;
             let tenure = page.read().filter(|tenure| tenure.held);
-            let tenure = tenure.ok_or_else(|| Failure::new(Exit::TempFail, "the lease was lost before the gate could open"))?;
+            let tenure =
+                tenure.ok_or_else(|| Failure::new(Exit::TempFail, "the lease was lost before the gate could open"))?;
             Ok((tenure, client))
         }
         Tell::Refused { reason, .. } | Tell::Error { reason, .. } => {
@@ -146,10 +148,20 @@ impl Witness for Journal {
     }
 
     fn kill(&mut self, tenure: &Tenure) {
-        self.record(message_id::GATE_KILL, Priority::Error, "the lease is over: killing everything of the role", tenure);
+        self.record(
+            message_id::GATE_KILL,
+            Priority::Error,
+            "the lease is over: killing everything of the role",
+            tenure,
+        );
     }
 
     fn self_fence(&mut self, tenure: &Tenure) {
-        self.record(message_id::GATE_SELF_FENCE, Priority::Emergency, "something does not die: the machine reboots now", tenure);
+        self.record(
+            message_id::GATE_SELF_FENCE,
+            Priority::Emergency,
+            "something does not die: the machine reboots now",
+            tenure,
+        );
     }
 }

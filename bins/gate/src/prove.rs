@@ -46,7 +46,8 @@ fn how_it_ended() -> How {
 pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -> Result<Exit, Failure> {
     let claim = std::fs::read(file(group, "claim")).ok().and_then(|bytes| serde_json::from_slice::<Life>(&bytes).ok());
     let refused = matches!(told("EXIT_STATUS").as_str(), "75" | "TEMPFAIL");
-    let (mut slice, mut effects) = (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
+    let (mut slice, mut effects) =
+        (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
     let page = life_on_page(group);
     let deadline = page.as_ref().map(|(_, table, sent)| sent.plus(table.believed()));
     // However late it is, a kill takes milliseconds: it is always tried before the reboot.
@@ -64,7 +65,12 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
         let now = clock::now();
         if now.any_past(patience) && deadline.is_none_or(|deadline| now.any_past(deadline)) {
             let message = format!("{group}: cannot stop what runs here and the lease is over: the machine reboots now");
-            hotspare_daemon::journal::record_now(message_id::GATE_SELF_FENCE, Priority::Emergency, message, &[("GROUP", group.into())]);
+            hotspare_daemon::journal::record_now(
+                message_id::GATE_SELF_FENCE,
+                Priority::Emergency,
+                message,
+                &[("GROUP", group.into())],
+            );
             reboot();
         }
         std::thread::sleep(Duration::from_millis(1));

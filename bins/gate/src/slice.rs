@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn a_dash_nests() {
         assert!(folder("cluster-default.slice").ends_with("cluster.slice/cluster-default.slice"));
-        assert!(folder("cluster.slice").ends_with("cgroup/cluster.slice") || folder("cluster.slice").ends_with("unified/cluster.slice"));
+        assert!(
+            folder("cluster.slice").ends_with("cgroup/cluster.slice")
+                || folder("cluster.slice").ends_with("unified/cluster.slice")
+        );
     }
 
     #[test]

@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     run(|args: Args| {
         let config = match hotspare_config::load(&args.config) {
             Ok(config) => Some(config),
-            Err(hotspare_config::LoadError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(hotspare_config::LoadError::Unreadable { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
                 None // not configured (yet): nothing to make, nothing to say
             }
             Err(error) => {
@@ -45,7 +47,10 @@ fn groups(args: &Args, config: Option<&Config>) -> Vec<Group> {
     };
     for entry in std::fs::read_dir(&args.active).into_iter().flatten().flatten() {
         let path = entry.path();
-        let held = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension().is_some_and(|kdl| kdl == "kdl"));
+        let held = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .filter(|_| path.extension().is_some_and(|kdl| kdl == "kdl"));
         if let (Some(group), Ok(config)) = (held, hotspare_config::load(&path)) {
             take(&config, Some(group));
         }

@@ -71,7 +71,10 @@ pub fn of_group(group: &Group) -> Files {
         files.insert(names.path(what), path(&names, what, &target));
     }
     for (n, unit) in group.units.iter().enumerate() {
-        files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, n.checked_sub(1).map(|n| &group.units[n])));
+        files.insert(
+            format!("{unit}.d/50-hotspare.conf"),
+            primary_unit(&names, unit, n.checked_sub(1).map(|n| &group.units[n])),
+        );
     }
     for unit in &group.standby_units {
         files.insert(format!("{unit}.d/50-hotspare.conf"), standby_unit(&names, group, &addresses));
@@ -83,7 +86,10 @@ pub fn of_group(group: &Group) -> Files {
     // Pulled in by the lease client, so that installing and starting it is all there is to do.
     let pulled = [names.path("take"), names.path("yield"), names.enter()].join(" ");
     let header = header("What the lease client needs to move this group");
-    files.insert(format!("hotspare-leased.service.d/50-{}.conf", group.name), format!("{header}[Unit]\nWants={pulled}\n"));
+    files.insert(
+        format!("hotspare-leased.service.d/50-{}.conf", group.name),
+        format!("{header}[Unit]\nWants={pulled}\n"),
+    );
     files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
     files
 }

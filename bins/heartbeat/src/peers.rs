@@ -44,7 +44,8 @@ pub fn word(health: Health) -> &'static str {
 
 impl Peers {
     pub fn new(config: &Config, me: &Node, now: Stamp) -> Peers {
-        let link = |address: &IpAddr| Link { address: *address, detector: Detector::new(config.heartbeat, now), last: None };
+        let link =
+            |address: &IpAddr| Link { address: *address, detector: Detector::new(config.heartbeat, now), last: None };
         let peers = config.nodes.iter().filter(|node| node.id != me.id).map(|node| {
             let links = node.links.iter().map(link).collect();
             (node.id, Peer { name: node.name.clone(), links, sequence: now.boot / 1000, config: None })
@@ -105,7 +106,10 @@ impl Peers {
 
     /// The state of every link.
     pub fn snapshot(&self, now: Stamp) -> Vec<Json> {
-        let all = self.peers.values().flat_map(|peer| peer.links.iter().map(move |link| describe(&peer.name, link, None, now)));
+        let all = self
+            .peers
+            .values()
+            .flat_map(|peer| peer.links.iter().map(move |link| describe(&peer.name, link, None, now)));
         all.collect()
     }
 
@@ -119,7 +123,10 @@ impl Peers {
                 let state = word(detector.health()).to_owned();
                 (link.address.to_string(), state, usec(detector.round_trip), detector.loss_percent(), detector.hears_us)
             });
-            (peer.name.clone(), hotspare_bus::heartbeat1::Heartbeat1 { state: word(best).into(), links: links.collect() })
+            (
+                peer.name.clone(),
+                hotspare_bus::heartbeat1::Heartbeat1 { state: word(best).into(), links: links.collect() },
+            )
         };
         self.peers.values().map(one).collect()
     }
@@ -128,7 +135,8 @@ impl Peers {
     pub fn summary(&self) -> String {
         let one = |peer: &Peer| {
             let alive = peer.links.iter().filter(|link| link.detector.health() == Health::Alive).count();
-            let drift = if peer.config.is_some_and(|digest| digest != self.digest) { ", other configuration" } else { "" };
+            let drift =
+                if peer.config.is_some_and(|digest| digest != self.digest) { ", other configuration" } else { "" };
             format!("{} {alive}/{} links{drift}", peer.name, peer.links.len())
         };
         self.peers.values().map(one).collect::<Vec<_>>().join("; ")

@@ -57,7 +57,11 @@ mod tests {
         let text = include_str!("../../../kdl-examples/vip-only.kdl");
         let config = hotspare_config::Config::parse("vip-only.kdl", text).unwrap();
         let said = super::explain(&config);
-        for line in ["default: outage budget 2000 ms, so the lease is 1818 ms", "    606 ms  the next renewal", "   1363 ms  everything of the role is killed"] {
+        for line in [
+            "default: outage budget 2000 ms, so the lease is 1818 ms",
+            "    606 ms  the next renewal",
+            "   1363 ms  everything of the role is killed",
+        ] {
             assert!(said.contains(line), "{line:?} is missing in\n{said}");
         }
     }

@@ -58,7 +58,9 @@ pub fn hold(group: &str, timeout: Option<u64>, command: &[String]) -> Result<Exi
     match over {
         Over::Ended(0) | Over::Asked => Ok(Exit::Done),
         Over::Ended(code) => std::process::exit(code),
-        Over::Lost => Err(Failure::new(Exit::Unavailable, format!("lost the lease of {group}; the command was killed"))),
+        Over::Lost => {
+            Err(Failure::new(Exit::Unavailable, format!("lost the lease of {group}; the command was killed")))
+        }
     }
 }
 
@@ -70,7 +72,8 @@ fn signals() -> Result<SignalFd, Failure> {
     let mut set = SigSet::empty();
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD].into_iter().for_each(|signal| set.add(signal));
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
-    SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map_err(Exit::OsErr.why("cannot handle signals"))
+    SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .map_err(Exit::OsErr.why("cannot handle signals"))
 }
 
 fn acquire(client: &mut Client, signals: &SignalFd, group: &str, timeout: Option<u64>) -> Result<(u64, Life), Failure> {
@@ -81,9 +84,13 @@ fn acquire(client: &mut Client, signals: &SignalFd, group: &str, timeout: Option
     loop {
         let left = end.map_or(LOOK * 50, |end| clock::now().longest_until(end));
         if left.is_zero() {
-            return Err(Failure::new(Exit::TempFail, format!("the lease of {group} was not free within the time given")));
+            return Err(Failure::new(
+                Exit::TempFail,
+                format!("the lease of {group} was not free within the time given"),
+            ));
         }
-        let mut ready = [PollFd::new(client.socket().as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let mut ready =
+            [PollFd::new(client.socket().as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ready, PollTimeout::try_from(left.min(LOOK * 50)).unwrap_or(PollTimeout::MAX));
         let (answered, signalled) = (ready[0].any().unwrap_or(false), ready[1].any().unwrap_or(false));
         if signalled {
@@ -131,13 +138,14 @@ fn watch(page: &PageReader, mine: Incarnation, client: &Client, signals: &Signal
         if !good(page, mine) {
             return Over::Lost;
         }
-        let socket = PollFd::new(client.socket().as_fd(), if connected { PollFlags::POLLIN } else { PollFlags::empty() });
+        let socket =
+            PollFd::new(client.socket().as_fd(), if connected { PollFlags::POLLIN } else { PollFlags::empty() });
         let mut ready = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), socket];
         let _ = poll(&mut ready, PollTimeout::try_from(LOOK).expect("short"));
         if connected && ready[1].any().unwrap_or(false) {
             let mut one = [0; 1];
             // A word from the daemon means: let go. An end of file means that it restarts, which moves nothing.
-            match std::io::Read::read(&mut &*client.socket(), &mut one) {
+            match std::io::Read::read(&mut client.socket(), &mut one) {
                 Ok(1) => return Over::Asked,
                 _ => connected = false,
             }

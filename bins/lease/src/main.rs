@@ -47,7 +47,12 @@ fn line(node: &str, status: &GroupStatus, json: bool) -> String {
     }
     let holder = status.holder.as_deref().unwrap_or("nobody");
     let place = if here { " (this node)" } else { "" };
-    format!("{}: {holder}{place}, epoch {}{}", status.name, status.epoch, if status.quorum { "" } else { ", no quorum" })
+    format!(
+        "{}: {holder}{place}, epoch {}{}",
+        status.name,
+        status.epoch,
+        if status.quorum { "" } else { ", no quorum" }
+    )
 }
 
 fn watch(group: &str, json: bool) -> Result<Exit, Failure> {

@@ -179,7 +179,10 @@ impl GroupRun {
         let path = Path::new(hotspare_page::FOLDER).join(format!("{}.{what}", self.config.name));
         let done = if on { std::fs::write(&path, "") } else { std::fs::remove_file(&path) };
         if let (Err(error), true) = (done, on) {
-            tracing::error!("cannot write {}: {error}; the role cannot be started or stopped from here", path.display());
+            tracing::error!(
+                "cannot write {}: {error}; the role cannot be started or stopped from here",
+                path.display()
+            );
         }
     }
 
@@ -266,7 +269,8 @@ impl GroupRun {
 
     /// A caller is gone: its wishes go with it. The end of a *gate* is proven by its ExecStopPost, not by this.
     pub fn hung_up(&mut self, caller: Caller) -> Vec<Input> {
-        let gone: Vec<u64> = self.waiting.iter().filter(|(_, waiting)| waiting.caller == caller).map(|(id, _)| *id).collect();
+        let gone: Vec<u64> =
+            self.waiting.iter().filter(|(_, waiting)| waiting.caller == caller).map(|(id, _)| *id).collect();
         let mut inputs = Vec::new();
         for id in gone {
             self.lease.withdraw(id);
@@ -324,7 +328,11 @@ impl GroupRun {
             PhaseName::HandingOver => "handing over".into(),
             PhaseName::Lost => format!(
                 "lost the lease; waiting for the proof that nothing of it runs here (systemctl start {} gives it)",
-                if self.config.name == "default" { "cluster-prove.service".into() } else { format!("cluster-prove@{}.service", self.config.name) }
+                if self.config.name == "default" {
+                    "cluster-prove.service".into()
+                } else {
+                    format!("cluster-prove@{}.service", self.config.name)
+                }
             ),
             _ if !status.quorum => format!("no quorum: {answering} of {} voters answer", status.voters.len()),
             PhaseName::Confirming => "named as successor; confirming".into(),
@@ -370,7 +378,12 @@ impl GroupRun {
             quorum: status.quorum,
             voters: voters.collect(),
             candidates: candidates.collect(),
-            addresses: self.config.addresses.iter().map(|address| format!("{}@{}", address.net, address.interface)).collect(),
+            addresses: self
+                .config
+                .addresses
+                .iter()
+                .map(|address| format!("{}@{}", address.net, address.interface))
+                .collect(),
             units: self.config.units.clone(),
             if_this_node_died: self.what_if(config, me, &status, holder),
             why: self.why.clone(),
@@ -388,7 +401,9 @@ impl GroupRun {
         let successor = status.peers.iter().find(|peer| peer.ready).map(|peer| config.node_name(peer.node));
         match (holder, successor, quorate) {
             (Some(id), Some(name), true) if id == me.id => format!("{name} would lead within {within}"),
-            (Some(id), Some(_), false) if id == me.id => "nobody could lead: no majority of the voters would be left".into(),
+            (Some(id), Some(_), false) if id == me.id => {
+                "nobody could lead: no majority of the voters would be left".into()
+            }
             (Some(id), None, _) if id == me.id => "nobody could lead: no other candidate is ready".into(),
             (Some(id), _, true) => format!("{} would go on, without this standby", config.node_name(id)),
             (Some(id), _, false) => format!("{} would lose its majority and stop", config.node_name(id)),

@@ -58,7 +58,18 @@ fn main() -> ExitCode {
         let groups = groups.collect::<Result<BTreeMap<_, _>, Failure>>()?;
         let (to_voters, to_peers) = (routes(&config, &me, Port::Arbiter), routes(&config, &me, Port::Lease));
         let (bus, updates) = channel(64);
-        let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, paused: false, bus, published: BTreeMap::new() };
+        let node = NodeRun {
+            config,
+            me,
+            voters,
+            peers,
+            to_voters,
+            to_peers,
+            groups,
+            paused: false,
+            bus,
+            published: BTreeMap::new(),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, updates))
     })
@@ -301,7 +312,8 @@ impl NodeRun {
             }
             Ask::Switchover { to, .. } => {
                 if let Some(to) = to.as_ref().filter(|to| !run.config.candidates.contains(to)) {
-                    let reason = format!("\"{to}\" is no candidate of {name} (these are: {})", run.config.candidates.join(", "));
+                    let reason =
+                        format!("\"{to}\" is no candidate of {name} (these are: {})", run.config.candidates.join(", "));
                     let _ = answer.try_send(Tell::Error { reason, denied: false });
                     return;
                 }
@@ -327,7 +339,9 @@ impl NodeRun {
         let mut changed = false;
         for (id, run) in &self.groups {
             let state = run.bus_state(&self.config, &self.me);
-            if self.published.get(id) != Some(&state) && self.bus.try_send((run.config.name.clone(), state.clone())).is_ok() {
+            if self.published.get(id) != Some(&state)
+                && self.bus.try_send((run.config.name.clone(), state.clone())).is_ok()
+            {
                 self.published.insert(*id, state);
                 changed = true;
             }
@@ -335,7 +349,12 @@ impl NodeRun {
         if changed {
             let line = |(id, state): (&GroupId, &hotspare_bus::lease1::Lease1)| {
                 let name = &self.groups[id].config.name;
-                format!("{name}: {} (epoch {}, {})", state.role, state.epoch, if state.quorum { "quorum" } else { "no quorum" })
+                format!(
+                    "{name}: {} (epoch {}, {})",
+                    state.role,
+                    state.epoch,
+                    if state.quorum { "quorum" } else { "no quorum" }
+                )
             };
             let lines: Vec<_> = self.published.iter().map(line).collect();
             notify::status(&lines.join("; "));

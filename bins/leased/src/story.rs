@@ -30,7 +30,9 @@ fn parts(event: Event) -> (Option<Epoch>, Option<NodeId>, Option<Why>, Option<Du
         Event::HandedOver { epoch, to, why } => (Some(epoch), Some(to), Some(why), None),
         Event::VoterSilent { voter, .. } | Event::VoterBack { voter, .. } => (None, Some(voter), None, None),
         Event::BidLost { wait: span } | Event::Abstains { span } => (None, None, None, Some(span)),
-        Event::BidStarted { .. } | Event::WishRefused { .. } | Event::Paused | Event::Resumed => (None, None, None, None),
+        Event::BidStarted { .. } | Event::WishRefused { .. } | Event::Paused | Event::Resumed => {
+            (None, None, None, None)
+        }
     }
 }
 
@@ -52,22 +54,34 @@ impl Words<'_> {
             Event::BidLost { wait } => {
                 (message_id::BID_LOST, Info, format!("did not get the lease, next try in {}", span(wait)))
             }
-            Event::Acquired { epoch, took, .. } => {
-                (message_id::ACQUIRED, Notice, format!("holds the lease, epoch {epoch}, granted by a majority after {}", span(took)))
-            }
+            Event::Acquired { epoch, took, .. } => (
+                message_id::ACQUIRED,
+                Notice,
+                format!("holds the lease, epoch {epoch}, granted by a majority after {}", span(took)),
+            ),
             Event::Readopted { epoch } => {
                 (message_id::READOPTED, Notice, format!("restarted, and took up the lease of epoch {epoch} again"))
             }
-            Event::Lost { epoch, why } => {
-                (message_id::LOST, Warning, format!("lost the lease of epoch {epoch}: {}; everything stops now", self.why(why)))
-            }
+            Event::Lost { epoch, why } => (
+                message_id::LOST,
+                Warning,
+                format!("lost the lease of epoch {epoch}: {}; everything stops now", self.why(why)),
+            ),
             Event::Yielding { epoch, to, why } => {
                 let to = to.map_or("whoever is ready".into(), |node| self.name(node).to_owned());
-                (message_id::YIELDING, Notice, format!("stops the role of epoch {epoch} to hand over to {to}: {}", self.why(why)))
+                (
+                    message_id::YIELDING,
+                    Notice,
+                    format!("stops the role of epoch {epoch} to hand over to {to}: {}", self.why(why)),
+                )
             }
             Event::HandedOver { epoch, to, why } => {
                 let to = self.name(to);
-                (message_id::HANDED_OVER, Notice, format!("handed over to {to}, which leads in epoch {epoch}: {}", self.why(why)))
+                (
+                    message_id::HANDED_OVER,
+                    Notice,
+                    format!("handed over to {to}, which leads in epoch {epoch}: {}", self.why(why)),
+                )
             }
             Event::Released { epoch, why } => {
                 (message_id::RELEASED, Notice, format!("gave the lease of epoch {epoch} back: {}", self.why(why)))
@@ -78,7 +92,11 @@ impl Words<'_> {
             Event::VoterSilent { voter, answering, voters } => {
                 let (name, enough) = (self.name(voter), answering * 2 > voters);
                 let so = if enough { "still a majority" } else { "no majority" };
-                (message_id::VOTER_SILENT, Warning, format!("voter {name} does not answer; {answering} of {voters} do, {so}"))
+                (
+                    message_id::VOTER_SILENT,
+                    Warning,
+                    format!("voter {name} does not answer; {answering} of {voters} do, {so}"),
+                )
             }
             Event::VoterBack { voter, answering, voters } => {
                 let name = self.name(voter);
@@ -87,11 +105,17 @@ impl Words<'_> {
             Event::Refreshed { epoch } => {
                 (message_id::REFRESHED, Info, format!("brought a voter back in line with epoch {epoch}"))
             }
-            Event::WishRefused { verdict } => (message_id::WISH_REFUSED, Warning, format!("refused: {}", self.verdict(verdict))),
-            Event::RoleUp { epoch, took } => {
-                (message_id::ROLE_UP, Notice, format!("primary in epoch {epoch}: everything is up after {}", span(took)))
+            Event::WishRefused { verdict } => {
+                (message_id::WISH_REFUSED, Warning, format!("refused: {}", self.verdict(verdict)))
             }
-            Event::Paused => (message_id::PAUSED, Notice, "paused: nothing moves by itself until `hotspare resume`".into()),
+            Event::RoleUp { epoch, took } => (
+                message_id::ROLE_UP,
+                Notice,
+                format!("primary in epoch {epoch}: everything is up after {}", span(took)),
+            ),
+            Event::Paused => {
+                (message_id::PAUSED, Notice, "paused: nothing moves by itself until `hotspare resume`".into())
+            }
             Event::Resumed => (message_id::RESUMED, Notice, "resumed".into()),
         }
     }
@@ -130,7 +154,10 @@ impl Words<'_> {
             }
             Verdict::HolderBusy(node) => format!("{} is in the middle of a role change; try again", self.name(node)),
             Verdict::HolderSilent(node) => {
-                format!("{} holds the lease and does not answer; it may be cut off from this node only", self.name(node))
+                format!(
+                    "{} holds the lease and does not answer; it may be cut off from this node only",
+                    self.name(node)
+                )
             }
             Verdict::NotReady(node) => format!("{} does not stand by (see `hotspare status` there)", self.name(node)),
             Verdict::NotStandby => format!("this node does not stand by; `{me_standby}` makes it"),

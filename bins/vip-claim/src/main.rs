@@ -70,11 +70,10 @@ fn claim(args: &Args) -> Result<Exit, Failure> {
     let signals = signals.map_err(Exit::OsErr.why("cannot handle signals"))?;
     let index = interface_index(&args.interface).map_err(failed)?;
     let permit = Permit::new(args.group.as_deref())?;
-    let announcer = Announcer::new(&args.interface, index, args.address.ip())
-        .map_err(|error| {
-            let exit = if error.raw_os_error() == Some(1) { Exit::NoPerm } else { Exit::OsErr };
-            Failure::new(exit, format!("cannot speak on {} (CAP_NET_RAW is needed): {error}", args.interface))
-        })?;
+    let announcer = Announcer::new(&args.interface, index, args.address.ip()).map_err(|error| {
+        let exit = if error.raw_os_error() == Some(1) { Exit::NoPerm } else { Exit::OsErr };
+        Failure::new(exit, format!("cannot speak on {} (CAP_NET_RAW is needed): {error}", args.interface))
+    })?;
     let lifetime = args.lifetime.map_or(permit.lifetime(), Duration::from_secs);
     let mut claim = Claim {
         net: args.address,

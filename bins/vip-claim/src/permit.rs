@@ -18,7 +18,8 @@ impl Permit {
     /// If this node does not hold the lease.
     pub fn new(group: Option<&str>) -> Result<Permit, Failure> {
         let Some(group) = group else { return Ok(Permit::Always) };
-        let page = PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::Unavailable, error))?;
+        let page =
+            PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::Unavailable, error))?;
         let not_held = || Failure::new(Exit::TempFail, format!("this node does not hold the lease of {group}"));
         let last = page.read().filter(|tenure| tenure.held).ok_or_else(not_held)?;
         Ok(Permit::Leased { page, life: last.value.incarnation, last })

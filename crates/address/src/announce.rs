@@ -1,7 +1,9 @@
 //! Telling the neighbours: gratuitous ARP (RFC 5227) and unsolicited neighbour advertisements (RFC 4861), and asking
 //! them first: an ARP probe.
 
-use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, bind, recv, sendto, socket};
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrLike, bind, recv, sendto, socket,
+};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -202,7 +204,8 @@ mod tests {
         assert_eq!(claim(&frame, ip.into()), Some(MAC));
         assert_eq!(claim(&solicitation(MAC, ip), ip.into()), None);
         // The sum over pseudo header and message, checksum included, is all ones (RFC 1071).
-        let words = |bytes: &[u8]| -> u32 { bytes.chunks(2).map(|p| u32::from(u16::from_be_bytes([p[0], p[1]]))).sum() };
+        let words =
+            |bytes: &[u8]| -> u32 { bytes.chunks(2).map(|p| u32::from(u16::from_be_bytes([p[0], p[1]]))).sum() };
         let mut sum = words(&frame[22..]) + 32 + 58;
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);

@@ -1,8 +1,8 @@
 //! Reading systemd: whether a unit is active, and when that changes. Starting units is done without the bus (see
 //! `docs/decisions/0004-path-units.md`).
 
-use zbus::proxy;
 use zbus::OwnedObjectPath;
+use zbus::proxy;
 
 #[proxy(
     interface = "org.freedesktop.systemd1.Manager",

@@ -47,11 +47,21 @@ fn text(entry: &KdlEntry, what: &str, problems: &mut Vec<Problem>) -> Option<Spa
 }
 
 /// The arguments of `node`, all strings, at least `least` and at most `most`.
-pub fn arguments(node: &KdlNode, (least, most): (usize, usize), what: &str, problems: &mut Vec<Problem>) -> Vec<Spanned<String>> {
+pub fn arguments(
+    node: &KdlNode,
+    (least, most): (usize, usize),
+    what: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<Spanned<String>> {
     let entries: Vec<&KdlEntry> = node.entries().iter().filter(|entry| entry.name().is_none()).collect();
     let name = node.name().value();
     if entries.len() < least {
-        complain(problems, name_span(node), format!("`{name}` needs {what}"), format!("for example: {}", example(name)));
+        complain(
+            problems,
+            name_span(node),
+            format!("`{name}` needs {what}"),
+            format!("for example: {}", example(name)),
+        );
     }
     for extra in entries.iter().skip(most) {
         let message = format!("`{name}` takes {what} and nothing more");
@@ -64,7 +74,12 @@ pub fn arguments(node: &KdlNode, (least, most): (usize, usize), what: &str, prob
 pub fn no_children(node: &KdlNode, problems: &mut Vec<Problem>) {
     if node.children().is_some_and(|children| !children.nodes().is_empty()) {
         let name = node.name().value();
-        complain(problems, name_span(node), format!("`{name}` has no children"), "remove the braces and what is in them");
+        complain(
+            problems,
+            name_span(node),
+            format!("`{name}` has no children"),
+            "remove the braces and what is in them",
+        );
     }
 }
 

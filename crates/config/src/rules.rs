@@ -26,18 +26,33 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
     }
     let nodes = nodes(&raw.nodes, problems);
     if raw.nodes.is_empty() {
-        complain(problems, top, "no nodes", "add one line for each machine: node \"alpha\" key=\"...\" { link \"192.0.2.1\"; }");
+        complain(
+            problems,
+            top,
+            "no nodes",
+            "add one line for each machine: node \"alpha\" key=\"...\" { link \"192.0.2.1\"; }",
+        );
     }
     let names: Vec<&str> = raw.nodes.iter().map(|node| node.name.value.as_str()).collect();
     let voters = voters(&raw, &names, problems);
     let groups = groups(&raw.groups, &names, problems);
     if raw.groups.is_empty() {
-        complain(problems, top, "no groups", "say what is to be kept running: group \"default\" { candidates \"alpha\" \"beta\"; }");
+        complain(
+            problems,
+            top,
+            "no groups",
+            "say what is to be kept running: group \"default\" { candidates \"alpha\" \"beta\"; }",
+        );
     }
     let port = raw.port.as_ref().map_or(Some(PORT_DEFAULT), |port| {
         let value = u16::try_from(port.value).ok().filter(|port| (1..=65533).contains(port));
         if value.is_none() {
-            complain(problems, port.span, "`port` is out of range", "1 to 65533: this port and the two after it are used");
+            complain(
+                problems,
+                port.span,
+                "`port` is out of range",
+                "1 to 65533: this port and the two after it are used",
+            );
         }
         value
     });
@@ -56,7 +71,11 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
 fn good_name(name: &Spanned<String>, what: &str, problems: &mut Vec<Problem>) {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
     let text = &name.value;
-    if text.is_empty() || text.len() > 63 || !text.chars().all(fits) || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    if text.is_empty()
+        || text.len() > 63
+        || !text.chars().all(fits)
+        || !text.starts_with(|c: char| c.is_ascii_alphanumeric())
+    {
         let help = "letters, digits, dashes and dots, at most 63, as the machine's host name";
         complain(problems, name.span, format!("{what} \"{text}\" is not a host name"), help);
     }
@@ -65,16 +84,31 @@ fn good_name(name: &Spanned<String>, what: &str, problems: &mut Vec<Problem>) {
 fn nodes(raw: &[RawNode], problems: &mut Vec<Problem>) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
     if let Some(extra) = raw.get(NODES_MAX) {
-        complain(problems, extra.name.span, format!("more than {NODES_MAX} nodes"), "make two clusters of it; an arbiter may serve both");
+        complain(
+            problems,
+            extra.name.span,
+            format!("more than {NODES_MAX} nodes"),
+            "make two clusters of it; an arbiter may serve both",
+        );
     }
     for node in raw {
         good_name(&node.name, "the node", problems);
         let name = node.name.value.clone();
         let id = NodeId::of(&name);
         if nodes.iter().any(|other| other.name == name) {
-            complain(problems, node.name.span, format!("the node \"{name}\" is there twice"), "every node has a name of its own");
+            complain(
+                problems,
+                node.name.span,
+                format!("the node \"{name}\" is there twice"),
+                "every node has a name of its own",
+            );
         } else if id == NodeId::default() || nodes.iter().any(|other| other.id == id) {
-            complain(problems, node.name.span, format!("the name \"{name}\" collides with another"), "choose another name for this node");
+            complain(
+                problems,
+                node.name.span,
+                format!("the name \"{name}\" collides with another"),
+                "choose another name for this node",
+            );
         }
         let key = key(node, &nodes, problems);
         let links = links(node, &nodes, problems);
@@ -116,12 +150,22 @@ fn links(node: &RawNode, before: &[Node], problems: &mut Vec<Problem>) -> Vec<st
             continue;
         };
         if address.is_unspecified() || address.is_multicast() {
-            complain(problems, link.span, format!("{address} is no address of one machine"), "give the machine's own address");
+            complain(
+                problems,
+                link.span,
+                format!("{address} is no address of one machine"),
+                "give the machine's own address",
+            );
         }
         if links.contains(&address) {
             complain(problems, link.span, format!("{address} is there twice"), "one link for each network");
         } else if let Some(other) = before.iter().find(|other| other.links.contains(&address)) {
-            complain(problems, link.span, format!("{address} belongs to \"{}\" already", other.name), "each machine has its own addresses");
+            complain(
+                problems,
+                link.span,
+                format!("{address} belongs to \"{}\" already", other.name),
+                "each machine has its own addresses",
+            );
         }
         links.push(address);
     }
@@ -151,7 +195,7 @@ fn voters(raw: &Raw, names: &[&str], problems: &mut Vec<Problem>) -> Vec<String>
     };
     let span = raw.voters_span.or_else(|| raw.nodes.last().map(|node| node.name.span));
     if let Some(span) = span
-        && voters.len() % 2 == 0
+        && voters.len().is_multiple_of(2)
         && !voters.is_empty()
     {
         let message = format!("{} voters: the loss of half of them would stop the cluster", voters.len());
@@ -170,13 +214,24 @@ fn groups(raw: &[RawGroup], names: &[&str], problems: &mut Vec<Problem>) -> Vec<
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             && name.len() <= 32;
         if !good {
-            let help = "a small letter, then small letters, digits and _ (a dash would nest systemd slices), at most 32";
+            let help =
+                "a small letter, then small letters, digits and _ (a dash would nest systemd slices), at most 32";
             complain(problems, group.name.span, format!("\"{name}\" cannot name a group"), help);
         }
         if groups.iter().any(|other| other.name == *name) {
-            complain(problems, group.name.span, format!("the group \"{name}\" is there twice"), "every group has a name of its own");
+            complain(
+                problems,
+                group.name.span,
+                format!("the group \"{name}\" is there twice"),
+                "every group has a name of its own",
+            );
         } else if groups.iter().any(|other| other.id == GroupId::of(name)) {
-            complain(problems, group.name.span, format!("the name \"{name}\" collides with another"), "choose another name");
+            complain(
+                problems,
+                group.name.span,
+                format!("the name \"{name}\" collides with another"),
+                "choose another name",
+            );
         }
         groups.push(one_group(group, names, problems));
     }
@@ -211,7 +266,8 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
     }
     for unit in &group.standby_units {
         if group.units.iter().any(|other| other.value == unit.value) {
-            let help = "a unit that both roles need belongs to neither: leave it out, or give the group a promote oneshot";
+            let help =
+                "a unit that both roles need belongs to neither: leave it out, or give the group a promote oneshot";
             complain(problems, unit.span, format!("\"{}\" is a unit of both roles", unit.value), help);
         }
     }
@@ -239,7 +295,10 @@ fn good_unit(unit: &Spanned<String>, problems: &mut Vec<Problem>) {
     let (message, help): (String, String) = if !name.chars().all(fits) || name.is_empty() {
         (format!("\"{name}\" is not the name of a unit"), "for example \"nginx.service\"".into())
     } else if name.ends_with(".mount") || name.ends_with(".automount") {
-        (format!("\"{name}\": mounts of a group are not supported yet"), "leave it out; a file system that moves needs a volume".into())
+        (
+            format!("\"{name}\": mounts of a group are not supported yet"),
+            "leave it out; a file system that moves needs a volume".into(),
+        )
     } else if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
         (format!("\"{name}\" has no unit type"), format!("write it in full: \"{name}.service\""))
     } else if name.contains("@.") {
@@ -261,13 +320,24 @@ fn one_address(raw: &RawAddress, problems: &mut Vec<Problem>) -> Option<Address>
     let net: Option<IpNetwork> = text.contains('/').then(|| text.parse().ok()).flatten();
     if net.is_none() {
         let (message, help) = match text.parse::<std::net::IpAddr>() {
-            Ok(ip) => (format!("{ip} has no prefix length"), format!("the one of its network: \"{ip}/{}\"", if ip.is_ipv4() { 24 } else { 64 })),
-            Err(_) => (format!("\"{text}\" is not an address"), "an address and its prefix length: \"192.0.2.10/24\"".into()),
+            Ok(ip) => (
+                format!("{ip} has no prefix length"),
+                format!("the one of its network: \"{ip}/{}\"", if ip.is_ipv4() { 24 } else { 64 }),
+            ),
+            Err(_) => {
+                (format!("\"{text}\" is not an address"), "an address and its prefix length: \"192.0.2.10/24\"".into())
+            }
         };
         complain(problems, raw.net.span, message, help);
     }
-    if let Some(net) = net.filter(|net| net.ip().is_unspecified() || net.ip().is_multicast() || net.ip().is_loopback()) {
-        complain(problems, raw.net.span, format!("{net} cannot move between machines"), "give a unicast address of the clients' network");
+    if let Some(net) = net.filter(|net| net.ip().is_unspecified() || net.ip().is_multicast() || net.ip().is_loopback())
+    {
+        complain(
+            problems,
+            raw.net.span,
+            format!("{net} cannot move between machines"),
+            "give a unicast address of the clients' network",
+        );
     }
     let Some(interface) = &raw.interface else {
         complain(problems, raw.net.span, "the address has no interface", "say where it goes: interface=\"eth0\"");
@@ -275,7 +345,12 @@ fn one_address(raw: &RawAddress, problems: &mut Vec<Problem>) -> Option<Address>
     };
     let name = &interface.value;
     if name.is_empty() || name.len() > 15 || name.contains(|c: char| c.is_whitespace() || c == '/') {
-        complain(problems, interface.span, format!("\"{name}\" is not an interface name"), "at most 15 characters, as `ip link` shows it");
+        complain(
+            problems,
+            interface.span,
+            format!("\"{name}\" is not an interface name"),
+            "at most 15 characters, as `ip link` shows it",
+        );
     }
     Some(Address { net: net?, interface: name.clone() })
 }
@@ -314,7 +389,10 @@ fn heartbeat(raw: &RawHeartbeat, problems: &mut Vec<Problem>) -> Option<Heartbea
             return None;
         }
         if !(times.interval < times.late && times.late < times.dead) {
-            let message = format!("interval {:?}, late {:?}, dead {:?}: each must be longer than the one before", times.interval, times.late, times.dead);
+            let message = format!(
+                "interval {:?}, late {:?}, dead {:?}: each must be longer than the one before",
+                times.interval, times.late, times.dead
+            );
             complain(problems, span, message, "for example: interval=\"100ms\" late=\"300ms\" dead=\"1s\"");
             return None;
         }

@@ -82,12 +82,23 @@ pub enum How {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Tell {
-    Done { text: String },
-    Held { epoch: u64, life: Life },
+    Done {
+        text: String,
+    },
+    Held {
+        epoch: u64,
+        life: Life,
+    },
     /// `retry`: the same wish may be granted later.
-    Refused { reason: String, retry: bool },
+    Refused {
+        reason: String,
+        retry: bool,
+    },
     Status(Box<NodeStatus>),
-    Error { reason: String, denied: bool },
+    Error {
+        reason: String,
+        denied: bool,
+    },
 }
 
 /// One screen of state.

@@ -18,7 +18,8 @@ pub const SECRET: &str = "/etc/hotspare/cluster.secret";
 /// If the kernel does not tell.
 pub fn host_name() -> Result<String, Failure> {
     let name = nix::unistd::gethostname().map_err(Exit::OsErr.why("cannot read the host name"))?;
-    name.into_string().map_err(|name| Failure::new(Exit::OsErr, format!("the host name {} is not text", name.display())))
+    name.into_string()
+        .map_err(|name| Failure::new(Exit::OsErr, format!("the host name {} is not text", name.display())))
 }
 
 /// The node of `config` that this machine is: called `name`, or like the host.
@@ -55,7 +56,8 @@ pub fn key_of(node: &Node) -> Result<Key, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(&path)
         .map_err(Exit::Config.why(format!("cannot read the private key {shown} (hotspare keygen makes one)")))?;
-    let key = parse_key(&text).ok_or_else(|| Failure::new(Exit::DataErr, format!("{shown} does not hold a private key")))?;
+    let key =
+        parse_key(&text).ok_or_else(|| Failure::new(Exit::DataErr, format!("{shown} does not hold a private key")))?;
     if key.public() != node.key {
         let message = format!(
             "{shown} is not the key of \"{}\": its public key is {}; put that into the configuration, or restore the key",

@@ -177,10 +177,9 @@ fn read_words(map: &Map) -> Option<Tenure> {
             *word = map.word(2 + index).load(Ordering::Relaxed);
         }
         fence(Ordering::Acquire);
-        if before % 2 == 0 && map.word(1).load(Ordering::Acquire) == before {
+        if before.is_multiple_of(2) && map.word(1).load(Ordering::Acquire) == before {
             let [held, epoch, holder, boot, nonce, sent_boot, sent_raw, lease] = words;
-            let value =
-                Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation: Incarnation { boot, nonce } };
+            let value = Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation: Incarnation { boot, nonce } };
             let sent = Stamp { boot: sent_boot, raw: sent_raw };
             return Some(Tenure { value, sent, lease: Duration::from_nanos(lease), held: held == 1 });
         }

@@ -373,9 +373,9 @@ mod tests {
     prop_compose! { fn ballot()(counter: u64, node: u64, nonce: u64) -> Ballot { Ballot { counter, node: NodeId(node), nonce } } }
     prop_compose! { fn life()(boot: u64, nonce: u64) -> Incarnation { Incarnation { boot, nonce } } }
     prop_compose! { fn value()(epoch: u64, holder: u64, incarnation in life()) -> Value {
-        Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation } } }
+    Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation } } }
     prop_compose! { fn live()(holder: u64, epoch: u64, left: u64) -> LiveLease {
-        LiveLease { holder: NodeId(holder), epoch: Epoch(epoch), left: Duration::from_nanos(left) } } }
+    LiveLease { holder: NodeId(holder), epoch: Epoch(epoch), left: Duration::from_nanos(left) } } }
 
     fn body() -> impl Strategy<Value = Body> {
         let accepted = || proptest::option::of((ballot(), value()));
@@ -384,21 +384,36 @@ mod tests {
             Just(Body::ToVoter(ToVoter::Read)),
             (ballot(), any::<bool>()).prop_map(|(ballot, park)| Body::ToVoter(ToVoter::Prepare { ballot, park })),
             (ballot(), value()).prop_map(|(ballot, value)| Body::ToVoter(ToVoter::Accept { ballot, value })),
-            (any::<u64>(), life(), any::<u64>()).prop_map(|(epoch, incarnation, round)| Body::ToVoter(ToVoter::Renew {
-                epoch: Epoch(epoch), incarnation, round })),
-            (any::<u64>(), life()).prop_map(|(epoch, incarnation)| Body::ToVoter(ToVoter::Release { epoch: Epoch(epoch), incarnation })),
-            (ballot(), accepted(), live()).prop_map(|(promised, accepted, live)| Body::FromVoter(FromVoter::State { promised, accepted, live })),
-            (ballot(), accepted()).prop_map(|(ballot, accepted)| Body::FromVoter(FromVoter::Promise { ballot, accepted })),
-            (ballot(), ballot(), 0..6_usize, live()).prop_map(|(ballot, promised, why, live)| Body::FromVoter(FromVoter::Refused {
-                ballot, promised, why: REFUSALS[why], live })),
-            (ballot(), any::<u64>()).prop_map(|(ballot, ns)| Body::FromVoter(FromVoter::Accepted { ballot, lease: Duration::from_nanos(ns) })),
-            (any::<u64>(), any::<u64>(), any::<bool>(), ballot()).prop_map(|(round, ns, granted, promised)| Body::FromVoter(
-                FromVoter::Renewed { round, lease: Duration::from_nanos(ns), granted, promised })),
-            (proptest::option::of(life()), proptest::option::of(any::<u64>())).prop_map(|(ready, epoch)| Body::Peer(PeerMessage::Hello {
-                ready, holding: epoch.map(Epoch) })),
-            (any::<u64>(), any::<u64>()).prop_map(|(request, to)| Body::Peer(PeerMessage::Ask { request, to: NodeId(to) })),
-            (any::<u64>(), 0..4_usize).prop_map(|(request, n)| Body::Peer(PeerMessage::Answer { request, verdict: ANSWERS[n] })),
-            (any::<u64>(), life()).prop_map(|(epoch, incarnation)| Body::Peer(PeerMessage::Handed { epoch: Epoch(epoch), incarnation })),
+            (any::<u64>(), life(), any::<u64>()).prop_map(|(epoch, incarnation, round)| Body::ToVoter(
+                ToVoter::Renew { epoch: Epoch(epoch), incarnation, round }
+            )),
+            (any::<u64>(), life())
+                .prop_map(|(epoch, incarnation)| Body::ToVoter(ToVoter::Release { epoch: Epoch(epoch), incarnation })),
+            (ballot(), accepted(), live()).prop_map(|(promised, accepted, live)| Body::FromVoter(FromVoter::State {
+                promised,
+                accepted,
+                live
+            })),
+            (ballot(), accepted())
+                .prop_map(|(ballot, accepted)| Body::FromVoter(FromVoter::Promise { ballot, accepted })),
+            (ballot(), ballot(), 0..6_usize, live()).prop_map(|(ballot, promised, why, live)| Body::FromVoter(
+                FromVoter::Refused { ballot, promised, why: REFUSALS[why], live }
+            )),
+            (ballot(), any::<u64>()).prop_map(|(ballot, ns)| Body::FromVoter(FromVoter::Accepted {
+                ballot,
+                lease: Duration::from_nanos(ns)
+            })),
+            (any::<u64>(), any::<u64>(), any::<bool>(), ballot()).prop_map(|(round, ns, granted, promised)| {
+                Body::FromVoter(FromVoter::Renewed { round, lease: Duration::from_nanos(ns), granted, promised })
+            }),
+            (proptest::option::of(life()), proptest::option::of(any::<u64>()))
+                .prop_map(|(ready, epoch)| Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch) })),
+            (any::<u64>(), any::<u64>())
+                .prop_map(|(request, to)| Body::Peer(PeerMessage::Ask { request, to: NodeId(to) })),
+            (any::<u64>(), 0..4_usize)
+                .prop_map(|(request, n)| Body::Peer(PeerMessage::Answer { request, verdict: ANSWERS[n] })),
+            (any::<u64>(), life())
+                .prop_map(|(epoch, incarnation)| Body::Peer(PeerMessage::Handed { epoch: Epoch(epoch), incarnation })),
         ]
     }
 
@@ -428,7 +443,14 @@ mod tests {
     #[test]
     fn beats_come_back_as_they_went() {
         let stamp = Stamp { boot: 5, raw: 6 };
-        let beat = Beat { link: 1, sequence: 9, hears_you: true, sent: stamp, echo: Some((stamp, Duration::from_millis(3))), config: 77 };
+        let beat = Beat {
+            link: 1,
+            sequence: 9,
+            hears_you: true,
+            sent: stamp,
+            echo: Some((stamp, Duration::from_millis(3))),
+            config: 77,
+        };
         assert_eq!(decode_beat(&encode_beat(&beat)), Ok(beat));
         assert!(decode_beat(&[encode_beat(&beat), vec![0]].concat()).is_err());
     }

@@ -43,7 +43,8 @@ impl Key {
     /// A new random key.
     #[must_use]
     pub fn generate() -> Key {
-        let pair = Builder::new(PATTERN.parse().expect("a valid pattern")).generate_keypair().expect("the kernel has entropy");
+        let pair =
+            Builder::new(PATTERN.parse().expect("a valid pattern")).generate_keypair().expect("the kernel has entropy");
         Key(pair.private.try_into().expect("32 bytes"))
     }
 

@@ -36,7 +36,11 @@ pub enum Event {
         why: Why,
     },
     /// A successor was chosen by the voters.
-    HandedOver { epoch: Epoch, to: NodeId, why: Why },
+    HandedOver {
+        epoch: Epoch,
+        to: NodeId,
+        why: Why,
+    },
     /// The lease was given back; anybody may take it.
     Released {
         epoch: Epoch,

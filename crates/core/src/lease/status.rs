@@ -96,8 +96,10 @@ impl Lease {
             paused: self.paused,
             abstains_for: self.abstain_until.filter(|_| self.abstains()).map(|until| self.now.longest_until(until)),
             voters: self
+                .config
                 .voters
                 .iter()
+                .filter_map(|node| Some((node, self.voters.get(node)?)))
                 .map(|(node, view)| VoterStatus {
                     node: *node,
                     silent_for: view.heard.map(|heard| self.now.longest_since(heard)),

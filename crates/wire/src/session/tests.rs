@@ -26,7 +26,13 @@ fn pair() -> (Endpoint, Endpoint) {
 }
 
 /// Sends `message` from `a` to `b` over a network that records everything; returns what arrives.
-fn exchange(now: Duration, a: &mut Endpoint, b: &mut Endpoint, to: NodeId, message: &[u8], tape: &mut Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+fn exchange(
+    now: Duration,
+    (a, b): (&mut Endpoint, &mut Endpoint),
+    to: NodeId,
+    message: &[u8],
+    tape: &mut Vec<Vec<u8>>,
+) -> Vec<Vec<u8>> {
     let (mut to_b, mut to_a, mut arrived) = (a.send(now, to, message.to_vec()), Vec::new(), Vec::new());
     while !to_b.is_empty() || !to_a.is_empty() {
         for datagram in std::mem::take(&mut to_b) {
@@ -47,8 +53,8 @@ fn exchange(now: Duration, a: &mut Endpoint, b: &mut Endpoint, to: NodeId, messa
 fn a_message_arrives_once_and_both_directions_share_the_session() {
     let (mut a, mut b) = pair();
     let mut tape = Vec::new();
-    assert_eq!(exchange(ms(0), &mut a, &mut b, B, b"renew", &mut tape), [b"renew"]);
-    assert_eq!(exchange(ms(1), &mut b, &mut a, A, b"granted", &mut tape), [b"granted"]);
+    assert_eq!(exchange(ms(0), (&mut a, &mut b), B, b"renew", &mut tape), [b"renew"]);
+    assert_eq!(exchange(ms(1), (&mut b, &mut a), A, b"granted", &mut tape), [b"granted"]);
     assert_eq!(tape.len(), 4, "one handshake, two messages");
 }
 
@@ -57,8 +63,8 @@ fn a_whole_recording_played_again_changes_nothing() {
     let (mut a, mut b) = pair();
     let mut tape = Vec::new();
     for n in 0..20 {
-        exchange(ms(n), &mut a, &mut b, B, &[u8::try_from(n).unwrap(), 1], &mut tape);
-        exchange(ms(n), &mut b, &mut a, A, b"answer", &mut tape);
+        exchange(ms(n), (&mut a, &mut b), B, &[u8::try_from(n).unwrap(), 1], &mut tape);
+        exchange(ms(n), (&mut b, &mut a), A, b"answer", &mut tape);
     }
     // To both sides (so reflected ones too), backwards as well.
     let again: Vec<_> = tape.iter().chain(tape.iter().rev()).cloned().collect();
@@ -67,31 +73,31 @@ fn a_whole_recording_played_again_changes_nothing() {
         assert_eq!(b.receive(ms(30), &datagram).message, None);
     }
     assert!(a.sessions() <= 3 && b.sessions() <= 3);
-    assert_eq!(exchange(ms(31), &mut a, &mut b, B, b"still here", &mut Vec::new()), [b"still here"]);
-    assert_eq!(exchange(ms(31), &mut b, &mut a, A, b"me too", &mut Vec::new()), [b"me too"]);
+    assert_eq!(exchange(ms(31), (&mut a, &mut b), B, b"still here", &mut Vec::new()), [b"still here"]);
+    assert_eq!(exchange(ms(31), (&mut b, &mut a), A, b"me too", &mut Vec::new()), [b"me too"]);
 }
 
 #[test]
 fn a_recording_of_a_former_life_changes_nothing() {
     let (mut a, mut b) = pair();
     let mut tape = Vec::new();
-    exchange(ms(0), &mut a, &mut b, B, b"old", &mut tape);
+    exchange(ms(0), (&mut a, &mut b), B, b"old", &mut tape);
     let (mut a, mut b) = (pair().0, pair().1);
     for datagram in &tape {
         assert_eq!(b.receive(ms(0), datagram).message, None);
     }
-    assert_eq!(exchange(ms(1), &mut a, &mut b, B, b"new", &mut Vec::new()), [b"new"]);
+    assert_eq!(exchange(ms(1), (&mut a, &mut b), B, b"new", &mut Vec::new()), [b"new"]);
 }
 
 #[test]
 fn a_restarted_peer_is_reached_again_within_the_patience() {
     let (mut a, mut b) = pair();
-    exchange(ms(0), &mut a, &mut b, B, b"hello", &mut Vec::new());
+    exchange(ms(0), (&mut a, &mut b), B, b"hello", &mut Vec::new());
     let mut b = pair().1;
-    assert!(exchange(ms(10), &mut a, &mut b, B, b"lost", &mut Vec::new()).is_empty());
-    assert!(exchange(ms(60), &mut a, &mut b, B, b"lost", &mut Vec::new()).is_empty());
-    exchange(ms(111), &mut a, &mut b, B, b"opens", &mut Vec::new());
-    assert_eq!(exchange(ms(112), &mut a, &mut b, B, b"heard", &mut Vec::new()), [b"heard"]);
+    assert!(exchange(ms(10), (&mut a, &mut b), B, b"lost", &mut Vec::new()).is_empty());
+    assert!(exchange(ms(60), (&mut a, &mut b), B, b"lost", &mut Vec::new()).is_empty());
+    exchange(ms(111), (&mut a, &mut b), B, b"opens", &mut Vec::new());
+    assert_eq!(exchange(ms(112), (&mut a, &mut b), B, b"heard", &mut Vec::new()), [b"heard"]);
 }
 
 #[test]
@@ -102,13 +108,13 @@ fn strangers_foreign_clusters_and_other_services_are_not_heard() {
         endpoint(1, &[(B, 2)], "demo", Service::Heartbeat),
     ] {
         let mut b = pair().1;
-        assert!(exchange(ms(0), &mut outsider, &mut b, B, b"let me in", &mut Vec::new()).is_empty());
+        assert!(exchange(ms(0), (&mut outsider, &mut b), B, b"let me in", &mut Vec::new()).is_empty());
         assert_eq!(b.sessions(), 0);
     }
     let mut secret = Endpoint::new(key(1), Cluster::new("demo", b"psk"), Service::Lease, ms(100), 1);
     secret.add_peer(B, key(2).public());
     let mut b = pair().1;
-    assert!(exchange(ms(0), &mut secret, &mut b, B, b"other psk", &mut Vec::new()).is_empty());
+    assert!(exchange(ms(0), (&mut secret, &mut b), B, b"other psk", &mut Vec::new()).is_empty());
 }
 
 #[test]
@@ -131,8 +137,8 @@ fn sessions_end_and_are_renewed_without_a_gap() {
     let mut tape = Vec::new();
     for second in 0..400 {
         let now = Duration::from_secs(second);
-        assert_eq!(exchange(now, &mut a, &mut b, B, b"tick", &mut tape), [b"tick"], "second {second}");
-        assert_eq!(exchange(now, &mut b, &mut a, A, b"tock", &mut tape), [b"tock"], "second {second}");
+        assert_eq!(exchange(now, (&mut a, &mut b), B, b"tick", &mut tape), [b"tick"], "second {second}");
+        assert_eq!(exchange(now, (&mut b, &mut a), A, b"tock", &mut tape), [b"tock"], "second {second}");
     }
     let openings = tape.iter().filter(|datagram| datagram[1] == 1).count();
     assert!((4..=10).contains(&openings), "{openings} handshakes in 400 s");
