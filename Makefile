@@ -1,19 +1,19 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: help demo test unit sim lab vm bench check fix build install tools
+.PHONY: labtools help demo test unit sim lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased vip-claim
 
 help:    ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
-demo: tools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=alpha` leaves it up with a prompt
+demo: labtools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=alpha` leaves it up with a prompt
 	@vm-tests/run --demo $(if $(SHELL_IN),--shell $(SHELL_IN))
 test: check unit sim lab  ## everything that CI runs
 unit: tools  ## unit, golden and command-line tests
 	cargo nextest run --workspace
 sim:     ## the simulator: TIME=30 (seconds), or SEED=7 PROFILE=heavy-loss for the story of one run
 	cargo run -q --profile sim -p hotspare-tests --bin hotspare-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),30)) $(if $(PROFILE),--profile $(PROFILE))
-lab: tools  ## all scenarios on real systemd; NAME=power-cut for one, RUNS=20 for many
+lab: labtools  ## all scenarios on real systemd; NAME=power-cut for one, RUNS=20 for many
 	vm-tests/run $(if $(RUNS),--runs $(RUNS)) $(NAME)
 vm:      ## scenarios that need a kernel of their own: none yet
 	@echo "no scenario needs a virtual machine yet"
@@ -21,6 +21,7 @@ check: tools  ## reads only: format, lints, tidy, licences
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
 	cargo run -q -p hotspare-xtask -- tidy
+	cargo deny --log-level error check licenses bans sources
 fix:     ## writes: format, man pages, completions
 	cargo fmt --all
 	cargo run -q -p hotspare-xtask -- docs
@@ -28,5 +29,7 @@ build:   ## release binaries
 	cargo build --release --workspace
 tools:   ## what the other targets need on Debian
 	@vm-tests/tools.sh
+labtools:
+	@vm-tests/tools.sh lab
 install: ## DESTDIR=... PREFIX=/usr: binaries, units, generator, catalog, man pages, completions, D-Bus policy
 	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) PROGRAMS="$(PROGRAMS)" units/install.sh

@@ -32,6 +32,9 @@ group "default" {{
     address "192.0.2.100/24" interface="eth1"
     address "2001:db8:1::100/64" interface="eth1"
 }}
+group "jobs" {{
+    candidates "alpha" "beta"
+}}
 """
 
 NGINX = """server {

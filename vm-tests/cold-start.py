@@ -5,7 +5,7 @@ start_all()
 with subtest("the preferred node leads"):
     alpha.wait_for_unit("cluster-primary.target")
     beta.wait_for_unit("cluster-standby.target")
-    alpha.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
+    alpha.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
 
 with subtest("its service answers at the address, over IPv4 and IPv6"):
     t.assertEqual(client.wait_until_succeeds("curl -sf http://vip/who").strip(), "alpha")

@@ -4,26 +4,26 @@ import json
 
 start_all()
 alpha.wait_for_unit("cluster-primary.target")
-beta.wait_until_succeeds("hotspare status --json | grep -q '\"ready\": true'")
+beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
 client.succeed("systemd-run -q --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen")
 
 
 def leads(node, other):
-    node.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
+    node.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
     other.wait_for_unit("cluster-standby.target")
     other.fail("systemctl is-active nginx.service")
     other.fail("ip -o addr show to 192.0.2.100 | grep .")
-    node.wait_until_succeeds(f"hotspare status | grep -q '{other.name} (ready)'")
+    node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'")
 
 
 with subtest("leased killed on the primary: it takes its lease up again and nothing moves"):
     pid = alpha.get_unit_property("nginx.service", "MainPID")
     alpha.succeed("systemctl kill -s KILL hotspare-leased.service")
-    alpha.wait_until_succeeds("journalctl -o cat _SYSTEMD_UNIT=hotspare-leased.service | grep -q 'took up the lease of epoch 1 again'")
-    alpha.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
+    alpha.wait_until_succeeds("journalctl -o cat _SYSTEMD_UNIT=hotspare-leased.service | grep 'took up the lease of epoch 1 again'")
+    alpha.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
     t.assertEqual(alpha.get_unit_property("nginx.service", "MainPID"), pid)
     assert "leads       alpha (epoch 1" in alpha.wait_until_succeeds("hotspare status")
-    alpha.wait_until_succeeds("hotspare status | grep -q 'beta (ready)'")
+    alpha.wait_until_succeeds("hotspare status | grep 'beta (ready)'")
 
 with subtest("the gate killed on the primary: the role moves, in order"):
     alpha.succeed("systemctl kill -s KILL cluster-lease.service")
@@ -32,12 +32,12 @@ with subtest("the gate killed on the primary: the role moves, in order"):
 
 with subtest("both killed on the primary"):
     beta.succeed("systemctl kill -s KILL cluster-lease.service hotspare-leased.service")
-    alpha.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
+    alpha.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
     leads(alpha, beta)
 
 with subtest("both stopped on the primary: the watchdog or the lease's end, whichever is first"):
     alpha.succeed("systemctl kill -s STOP hotspare-leased.service")
-    beta.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
+    beta.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
     alpha.succeed("systemctl kill -s CONT hotspare-leased.service")
     leads(beta, alpha)
 

@@ -63,8 +63,8 @@ def story(lab: Cluster, shell: str | None) -> int:
     [boot.start() for boot in boots]
     [boot.join() for boot in boots]
     alpha.wait_for_unit("cluster-primary.target")
-    beta.wait_until_succeeds("hotspare status | grep -q 'beta (ready)'")
-    alpha.wait_until_succeeds("hotspare status | grep -q 'beta would lead'")
+    beta.wait_until_succeeds("hotspare status | grep 'beta (ready)'")
+    alpha.wait_until_succeeds("hotspare status | grep 'beta would lead'")
     run_shown(alpha, "hotspare status")
 
     headline("A client asks http://vip/who every 2 ms, all the while.")
@@ -74,8 +74,8 @@ def story(lab: Cluster, shell: str | None) -> int:
     if not shell:
         headline("alpha's power is cut: no goodbye, no FIN, nothing.")
         alpha.crash()
-        beta.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
-        client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who | grep -qx beta")
+        beta.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
+        client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who | grep -x beta")
         run_shown(client, "curl -s http://vip/who")
         run_shown(beta, "hotspare status")
     client.succeed("systemctl stop watcher")

@@ -20,7 +20,7 @@ with subtest("the standby reboots with the service enabled"):
     beta.wait_for_unit("cluster-standby.target")
     beta.wait_for_unit("multi-user.target")
     t.assertEqual(beta.succeed("systemctl is-system-running || true").strip(), "running")
-    beta.wait_until_succeeds("hotspare status | grep -q 'beta (ready)'")
+    beta.wait_until_succeeds("hotspare status | grep 'beta (ready)'")
     nothing_moved()
 
 with subtest("started by hand"):
@@ -31,7 +31,7 @@ with subtest("started by a timer"):
     beta.succeed("systemd-run -q --on-active=0 --timer-property=AccuracySec=1ms --unit=fires true")
     beta.succeed("printf '[Timer]\\nOnActiveSec=0\\nAccuracySec=1ms\\nUnit=nginx.service\\n' > /run/systemd/system/web.timer")
     beta.succeed("systemctl daemon-reload; systemctl start web.timer")
-    beta.wait_until_succeeds("systemctl show -p SubState --value web.timer | grep -qx elapsed")
+    beta.wait_until_succeeds("systemctl show -p SubState --value web.timer | grep -x elapsed")
     nothing_moved()
 
 with subtest("started by a socket"):

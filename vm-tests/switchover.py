@@ -11,17 +11,17 @@ for node in (alpha, beta):
 start_all()
 alpha.wait_for_unit("cluster-primary.target")
 beta.wait_for_unit("keeper.service")
-beta.wait_until_succeeds("hotspare status --json | grep -q '\"ready\": true'")
+beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
 client.succeed("systemd-run -q --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen")
 
 
 def leads(node, other):
     node.wait_for_unit("cluster-primary.target")
-    node.wait_until_succeeds("hotspare status --json | grep -q '\"role\": \"primary\"'")
+    node.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'")
     other.wait_for_unit("cluster-standby.target")
     other.wait_for_unit("keeper.service")
     other.fail("systemctl is-active nginx.service")
-    node.wait_until_succeeds(f"hotspare status | grep -q '{other.name} (ready)'")
+    node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'")
 
 
 with subtest("systemctl start on the standby"):
@@ -58,7 +58,7 @@ with subtest("nothing waited for an expiry: every tenure but the first was hande
 with subtest("on a minority: refused with a reason, and with switchover nothing is touched"):
     alpha.block()
     keeper = alpha.get_unit_property("keeper.service", "MainPID")
-    alpha.wait_until_succeeds("hotspare status | grep -q 'NO QUORUM'")
+    alpha.wait_until_succeeds("hotspare status | grep 'NO QUORUM'")
     status, said = alpha.execute("hotspare switchover")
     t.assertEqual(status, 75)
     assert "no quorum: only 1 of 3 voters answer this node" in said, said
@@ -72,4 +72,4 @@ with subtest("and with systemctl: refused, and the node is standby again"):
     assert "the primary role was refused: no quorum" in alpha.succeed("journalctl -o cat --no-pager -u cluster-lease.service")
     beta.require_unit_state("cluster-primary.target")
     alpha.unblock()
-    beta.wait_until_succeeds("hotspare status | grep -q 'alpha (ready)'")
+    beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'")

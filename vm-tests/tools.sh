@@ -1,16 +1,16 @@
 #!/bin/bash
-# Installs what the lab needs on a Debian machine, once. Root only.
+# Installs what the targets need on a Debian machine, once. With `lab` only what the demo and the scenarios need.
 set -euo pipefail
 need=()
 want() { command -v "$1" >/dev/null || need+=("$2"); }
 want systemd-nspawn systemd-container
 want mmdebstrap mmdebstrap
 want ip iproute2
-want nft nftables
 want python3 python3
 want cc gcc
 want nsenter util-linux
-want mandoc mandoc
+want systemd-analyze systemd
+want dbus-daemon dbus
 if [ ${#need[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "missing: ${need[*]}; run this as root once, or install them" >&2; exit 77; }
     echo "installing ${need[*]} ..."
@@ -18,4 +18,6 @@ if [ ${#need[@]} -gt 0 ]; then
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
 fi
-command -v cargo-nextest >/dev/null || cargo install -q --locked cargo-nextest
+[ "${1:-}" = lab ] && exit 0
+command -v cargo-nextest >/dev/null || { echo 'installing cargo-nextest (once) ...'; cargo install -q --locked cargo-nextest; }
+command -v cargo-deny >/dev/null || { echo 'installing cargo-deny (once) ...'; cargo install -q --locked cargo-deny; }

@@ -166,10 +166,11 @@ impl NodeRun {
             "default" => "cluster-standby.target".to_owned(),
             name => format!("cluster-standby@{name}.target"),
         };
-        let driven = self.groups.iter().filter(|(_, run)| !run.config.is_lock());
-        driven
-            .map(|(id, run)| Watched { group: *id, name: run.config.name.clone(), target: target(&run.config.name) })
-            .collect()
+        let watched = |(id, run): (&GroupId, &GroupRun)| {
+            let name = run.config.name.clone();
+            Watched { group: *id, target: (!run.config.is_lock()).then(|| target(&name)), name }
+        };
+        self.groups.iter().map(watched).collect()
     }
 
     fn datagram(&mut self, datagram: &[u8], out: &mut Outgoing) {

@@ -129,6 +129,9 @@ impl Lease {
             Phase::Bidding(bid) if bid.proposal.ballot == ballot && bid.proposal.accept.is_none() => {
                 bid.proposal.on_promise(from, accepted);
                 let Some(current) = bid.proposal.promised_by(majority) else { return };
+                if let Some(named) = current.filter(|value| value.holder == me && value.incarnation == life) {
+                    return self.confirm(named); // a predecessor was faster: it handed over to this very life
+                }
                 let epoch = current.map_or(Epoch(0), |value| value.epoch).next();
                 bid.proposal.propose(Value { epoch, holder: me, incarnation: life }, now);
             }

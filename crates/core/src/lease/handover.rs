@@ -70,6 +70,7 @@ impl Lease {
         // A successor is named by the life it published last; if that is no longer true, whoever else is ready.
         let successor = named.filter(|(node, life)| self.ready_peer(*node) == Some(*life)).or_else(|| self.best_peer());
         match (&ending, how) {
+            _ if !self.config.automatic => {}
             (None, Ended::Stopped) if !role_up => self.abstain_after_failure(),
             (None, Ended::Stopped) => self.abstain_until = Some(self.now.plus(self.config.hold_down)),
             _ => {}

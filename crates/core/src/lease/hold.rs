@@ -141,10 +141,12 @@ impl Lease {
     }
 
     pub(super) fn on_claimed(&mut self, incarnation: Incarnation) {
+        let lock = !self.config.automatic;
         if let Phase::Held(held) = &mut self.phase
             && held.tenure.value.incarnation == incarnation
         {
             held.claimed = true;
+            held.role_up |= lock; // a script needs nothing more than the lease
             self.gate_waiting = false;
         }
     }
