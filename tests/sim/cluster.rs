@@ -4,21 +4,14 @@ use crate::node::{Gate, Node, ms};
 use crate::profile::Profile;
 use crate::run::Stats;
 use hotspare_core::lease::{Command, Ended, Event as CoreEvent, Input, LeaseConfig, Request};
-use hotspare_core::message::{FromVoter, PeerMessage, ToVoter};
+use hotspare_core::message::ToVoter;
 use hotspare_core::rng::Rng;
 use hotspare_core::voter::VoterCommand;
-use hotspare_core::{NodeId, Timetable};
+use hotspare_core::{GroupId, NodeId, Timetable};
+use hotspare_wire::{Body, Frame, decode, encode};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
-
-/// What travels.
-#[derive(Clone, Debug)]
-pub enum Packet {
-    ToVoter(ToVoter),
-    FromVoter(FromVoter),
-    Peer(PeerMessage),
-}
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -28,7 +21,7 @@ pub enum Happening {
         from: usize,
         to: usize,
         boots: (u64, u64),
-        packet: Packet,
+        packet: Vec<u8>,
     },
     WakeLease(usize),
     WakeVoter(usize),
@@ -139,7 +132,7 @@ impl World {
 
     pub fn apply(&mut self, what: Happening) {
         match what {
-            Happening::Deliver { from, to, boots, packet } => self.deliver(from, to, boots, packet),
+            Happening::Deliver { from, to, boots, packet } => self.deliver(from, to, boots, &packet),
             Happening::WakeLease(node) if self.nodes[node].lease_wake == self.now => self.lease(node, Input::Tick),
             Happening::WakeVoter(node) if self.nodes[node].voter_wake == self.now => self.voter(node, None),
             Happening::WakeLease(_) | Happening::WakeVoter(_) => {}
@@ -158,26 +151,29 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, from: usize, to: usize, boots: (u64, u64), packet: Packet) {
+    fn deliver(&mut self, from: usize, to: usize, boots: (u64, u64), packet: &[u8]) {
         // A datagram of another boot's session does not decrypt.
         if (self.nodes[from].boot, self.nodes[to].boot) != boots || !self.nodes[to].runs(self.now) {
             return;
         }
         let sender = self.nodes[from].id;
-        match packet {
-            Packet::ToVoter(message) => self.voter(to, Some((sender, message))),
-            Packet::FromVoter(message) => self.lease(to, Input::Voter { from: sender, message }),
-            Packet::Peer(message) => self.lease(to, Input::Peer { from: sender, message }),
+        for frame in decode(packet).expect("what the production codec wrote, it reads") {
+            match frame.body {
+                Body::ToVoter(message) => self.voter(to, Some((sender, message))),
+                Body::FromVoter(message) => self.lease(to, Input::Voter { from: sender, message }),
+                Body::Peer(message) => self.lease(to, Input::Peer { from: sender, message }),
+            }
         }
     }
 
-    pub fn send(&mut self, from: usize, to: NodeId, packet: Packet) {
+    pub fn send(&mut self, from: usize, to: NodeId, body: Body) {
         let to = index(to);
         let lossy = self.faults_on && from != to && self.profile.loss_one_in > 0;
         if from != to && (self.cut[from][to] || (lossy && self.rng.one_in(self.profile.loss_one_in))) {
             return;
         }
         let boots = (self.nodes[from].boot, self.nodes[to].boot);
+        let packet = encode(&[Frame { group: GroupId(1), body }]);
         let copies = if self.faults_on && self.rng.one_in(50) { 2 } else { 1 };
         for _ in 0..copies {
             let mut delay = 50_000 + self.rng.below(1_000_000);
@@ -218,7 +214,7 @@ impl World {
                     self.nodes[node].register = register;
                 }
                 VoterCommand::Remember(memory) => self.nodes[node].memory = memory,
-                VoterCommand::Reply { to, message } => self.send(node, to, Packet::FromVoter(message)),
+                VoterCommand::Reply { to, message } => self.send(node, to, Body::FromVoter(message)),
             }
         }
     }
@@ -258,8 +254,8 @@ impl World {
 
     fn carry_out(&mut self, node: usize, command: Command) {
         match command {
-            Command::ToVoter { to, message } => self.send(node, to, Packet::ToVoter(message)),
-            Command::ToPeer { to, message } => self.send(node, to, Packet::Peer(message)),
+            Command::ToVoter { to, message } => self.send(node, to, Body::ToVoter(message)),
+            Command::ToPeer { to, message } => self.send(node, to, Body::Peer(message)),
             Command::Publish(tenure) => {
                 self.nodes[node].page = Some(tenure);
             }

@@ -91,7 +91,19 @@ fn call(question: &Ask) -> Result<Tell, Failure> {
     Client::leased().map_err(unavailable)?.call(question).map_err(unavailable)
 }
 
+/// A machine that only votes has no lease client; its arbiter says what it knows.
+fn show_votes() -> Result<Exit, Failure> {
+    let unavailable = |error| Failure::new(Exit::Unavailable, error);
+    let line =
+        Client::connect(Path::new(hotspare_control::ARBITER), "hotspare-arbiter").and_then(|mut client| client.line());
+    print(&line.map_err(unavailable)?);
+    Ok(Exit::Done)
+}
+
 fn show_status(json: bool) -> Result<Exit, Failure> {
+    if !Path::new(hotspare_control::LEASED).exists() && Path::new(hotspare_control::ARBITER).exists() {
+        return show_votes();
+    }
     let status = match call(&Ask::Status)? {
         Tell::Status(status) => status,
         other => return Err(Failure::new(Exit::Protocol, format!("unexpected answer {other:?}"))),

@@ -54,7 +54,10 @@ async fn connected(
 ) -> zbus::Result<()> {
     let connection = zbus::Connection::system().await?;
     for item in watched {
-        connection.object_server().at(lease1::path(&item.name), known.get(&item.name).cloned().unwrap_or_default()).await?;
+        connection
+            .object_server()
+            .at(lease1::path(&item.name), known.get(&item.name).cloned().unwrap_or_default())
+            .await?;
     }
     if let Err(error) = connection.request_name(lease1::NAME).await {
         tracing::warn!("not published as {} on the bus: {error}", lease1::NAME);
