@@ -59,6 +59,7 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
     if !left.is_empty() {
         return Err(Failure::new(Exit::OsErr, format!("cannot remove {} left from a former life", left.join(", "))));
     }
+    prove::announce_claim(&args.group)?;
     let (tenure, _connection) = ask_for_lease(&args.group)?;
     let page = PageReader::open(&hotspare_page::path(&args.group)).map_err(|error| Failure::new(Exit::OsErr, error))?;
     let life = tenure.value.incarnation;

@@ -9,6 +9,7 @@ use crate::guard::reboot;
 use crate::slice::Slice;
 use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
 use hotspare_core::Timetable;
+use hotspare_core::lease::Tenure;
 use hotspare_daemon::{Exit, Failure, Priority, clock, message_id};
 use hotspare_page::PageReader;
 use std::path::{Path, PathBuf};
@@ -21,12 +22,15 @@ pub fn file(group: &str, what: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{group}.{what}"))
 }
 
-/// The life on the page now.
-pub fn life_on_page(group: &str) -> Option<(Life, Timetable, hotspare_core::Stamp)> {
-    let tenure = PageReader::open(&hotspare_page::path(group)).ok()?.read()?;
+fn life_of(tenure: &Tenure) -> Life {
     let life = tenure.value.incarnation;
-    let life = Life { boot: life.boot.to_string(), nonce: life.nonce.to_string() };
-    Some((life, Timetable::new(tenure.lease), tenure.sent))
+    Life { boot: life.boot.to_string(), nonce: life.nonce.to_string() }
+}
+
+/// Says that a gate is about to take charge of a tenure it does not know yet. From here on a restarted lease client
+/// waits for a proof, whatever happens in between.
+pub fn announce_claim(group: &str) -> Result<(), Failure> {
+    write(&file(group, "claim"), &serde_json::Value::Null)
 }
 
 /// What systemd tells of the gate: its own ExecStopPost, or the unit that OnFailure= started.
@@ -48,10 +52,11 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
     let refused = matches!(told("EXIT_STATUS").as_str(), "75" | "TEMPFAIL");
     let (mut slice, mut effects) =
         (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
-    let page = life_on_page(group);
-    let deadline = page.as_ref().map(|(_, table, sent)| sent.plus(table.believed()));
+    let page = PageReader::open(&hotspare_page::path(group)).ok().and_then(|page| page.read());
+    let table = page.map(|tenure| Timetable::new(tenure.lease));
+    let deadline = page.zip(table).map(|(tenure, table)| tenure.sent.plus(table.believed()));
     // However late it is, a kill takes milliseconds: it is always tried before the reboot.
-    let patience = clock::now().plus(page.as_ref().map_or(Duration::from_secs(1), |(_, table, _)| table.step()));
+    let patience = clock::now().plus(table.map_or(Duration::from_secs(1), Timetable::step));
     let mut killed = false;
     loop {
         if slice.populated() {
@@ -76,9 +81,11 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
         std::thread::sleep(Duration::from_millis(1));
     }
     let _ = std::fs::remove_file(file(group, "kdl"));
-    // Without a claim the gate may have died between the grant and its note of it: the page says which life it was.
-    // A gate that was refused guarded nothing.
-    let Some(life) = claim.or_else(|| page.filter(|_| !refused).map(|(life, ..)| life)) else { return Ok(Exit::Done) };
+    let _ = std::fs::remove_file(file(group, "claim"));
+    // Without a known life the gate may have died between the grant and its note of it: the page says which it was. A
+    // gate that was refused guarded nothing; what the page calls held then is on its way to the next gate.
+    let on_page = page.filter(|tenure| !refused || !tenure.held).map(|tenure| life_of(&tenure));
+    let Some(life) = claim.or(on_page) else { return Ok(Exit::Done) };
     let known = std::fs::read(file(group, "proof")).ok().and_then(|bytes| serde_json::from_slice::<Proof>(&bytes).ok());
     if let Some(proof) = known.filter(|proof| proof.life == life) {
         tell(group, proof); // proven already, by the other of the two
@@ -87,7 +94,6 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
     let how = how_it_ended();
     let proof = Proof { life, how };
     write(&file(group, "proof"), &proof)?;
-    let _ = std::fs::remove_file(file(group, "claim"));
     let word = if killed { "; what was still running was killed" } else { "" };
     let message = format!("{group}: proven: nothing of the role runs here, its addresses are gone{word}");
     let fields = [("GROUP", group.to_owned()), ("REASON", format!("{how:?}").to_lowercase())];

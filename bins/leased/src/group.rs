@@ -84,10 +84,11 @@ impl GroupRun {
         );
         let former = former.filter(|tenure| tenure.value.incarnation.boot == boot);
         let lease = match former {
-            // A tenure without a claim never had a gate: nothing of it runs, and a gate on its way will have to ask.
+            // A tenure without a claim has no gate: nothing of it runs, and a gate on its way will have to ask. A claim
+            // is made before the gate asks, so that none can slip in between.
             Some(tenure) => {
                 let life = tenure.value.incarnation;
-                let claimed = read_life(&file(&group.name, "claim")) == Some(life);
+                let claimed = file(&group.name, "claim").exists();
                 let proven = read_proof(&group.name).is_some_and(|(proven, _)| proven == life);
                 lease.readopt(tenure, proven || !claimed)
             }
@@ -426,10 +427,6 @@ fn role(group: &Group, status: &Status) -> &'static str {
 
 fn file(group: &str, what: &str) -> PathBuf {
     Path::new(GATES).join(format!("{group}.{what}"))
-}
-
-fn read_life(path: &Path) -> Option<Incarnation> {
-    life_in(&serde_json::from_slice(&std::fs::read(path).ok()?).ok()?)
 }
 
 fn read_proof(group: &str) -> Option<(Incarnation, Ended)> {

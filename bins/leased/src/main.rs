@@ -114,7 +114,6 @@ async fn serve(mut node: NodeRun, updates: Updates) -> Result<Exit, Failure> {
         let pause = Duration::from_nanos(due.saturating_sub(now.boot)).min(TURN);
         let mut buffer = [0; 2048];
         let event = tokio::select! {
-            biased;
             received = socket.receive(&mut buffer) => {
                 let (length, _) = received.map_err(Exit::OsErr.why("the network socket failed"))?;
                 Event::Datagram(length)
