@@ -288,6 +288,9 @@ impl World {
     }
 
     fn gate_starts(&mut self, node: usize, boot: u64) {
+        if self.put_off(node, Happening::GateStarts { node, boot }) {
+            return;
+        }
         let now = self.now;
         if self.nodes[node].boot != boot || !self.nodes[node].runs(now) || !self.nodes[node].taking {
             return;
@@ -320,7 +323,20 @@ impl World {
         state.gate.as_mut().filter(|gate| runs && gate.serial == serial)
     }
 
+    /// Whether the node sleeps: then `what` happens as soon as it wakes up.
+    fn put_off(&mut self, node: usize, what: Happening) -> bool {
+        let wakes = self.nodes[node].asleep_until;
+        let asleep = self.nodes[node].powered && self.now < wakes;
+        if asleep {
+            self.at(wakes + ms(1), what);
+        }
+        asleep
+    }
+
     fn role_up(&mut self, node: usize, serial: u64) {
+        if self.put_off(node, Happening::RoleUp { node, serial }) {
+            return;
+        }
         let Some(gate) = self.gate_of(node, serial) else { return };
         gate.up = gate.active;
         let incarnation = gate.incarnation;
@@ -330,6 +346,9 @@ impl World {
     }
 
     fn role_stopped(&mut self, node: usize, serial: u64, how: Ended) {
+        if self.put_off(node, Happening::RoleStopped { node, serial, how }) {
+            return;
+        }
         let Some(gate) = self.gate_of(node, serial) else { return };
         let incarnation = gate.incarnation;
         self.nodes[node].gate = None;
@@ -340,6 +359,9 @@ impl World {
     }
 
     fn gate_looks(&mut self, node: usize, serial: u64) {
+        if self.now < self.nodes[node].asleep_until {
+            return; // it looks when it wakes up: see `faults::sleep`
+        }
         if self.gate_of(node, serial).is_none_or(|gate| !gate.active) {
             return;
         }

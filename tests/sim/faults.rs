@@ -82,20 +82,23 @@ fn restart_voter(world: &mut World, node: usize) {
     }
 }
 
-/// Suspend: the boot clock runs on, the raw one stops, nothing executes. The gate cannot act meanwhile, which is what
-/// `one_active` leaves out of account until the node wakes.
+/// Suspend: the boot clock runs on, the raw one stops, nothing executes. What ran is frozen meanwhile and must be gone
+/// when the machine wakes up: the gate looks before anything else does.
 fn sleep(world: &mut World, node: usize, lease: u64) {
-    if world.nodes[node].gate.is_some() || !world.nodes[node].powered {
-        return; // a primary that suspends is the business of an inhibitor lock; its effects are frozen with it
+    if !world.nodes[node].powered {
+        return;
     }
-    let span = world.rng.below(lease * 3);
-    world.nodes[node].asleep_until = world.now.max(world.nodes[node].asleep_until) + span;
-    let span = world.nodes[node].asleep_until - world.now;
-    let now = world.now;
-    world.nodes[node].clock.suspend(now, now + span);
+    let (now, span) = (world.now, world.rng.below(lease * 3));
+    let wakes = now.max(world.nodes[node].asleep_until) + span;
+    world.nodes[node].asleep_until = wakes;
+    world.nodes[node].clock.suspend(now, wakes);
     world.tell(|| format!("node {node}: suspended"));
-    world.wake_lease_at(node, world.now + span + 1);
-    world.wake_voter_at(node, world.now + span + 1);
+    if let Some(gate) = &world.nodes[node].gate {
+        let serial = gate.serial;
+        world.at(wakes, Happening::GateLooks { node, serial });
+    }
+    world.wake_lease_at(node, wakes + 1);
+    world.wake_voter_at(node, wakes + 1);
 }
 
 /// SIGSTOP of the lease client alone: the gate must do without it.

@@ -385,7 +385,12 @@ fn heartbeat(raw: &RawHeartbeat, problems: &mut Vec<Problem>) -> Option<Heartbea
     let span = given.into_iter().flatten().next().map(|span| span.span);
     if let Some(span) = span {
         if times.interval > Duration::from_secs(2) {
-            complain(problems, span, "the interval of the heartbeat is too long", "at most \"2s\": the default is \"100ms\"");
+            complain(
+                problems,
+                span,
+                "the interval of the heartbeat is too long",
+                "at most \"2s\": the default is \"100ms\"",
+            );
             return None;
         }
         if times.interval < Duration::from_millis(10) {

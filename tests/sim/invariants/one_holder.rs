@@ -5,6 +5,7 @@
 use crate::cluster::World;
 
 pub fn check(world: &World) {
-    let believers: Vec<_> = world.nodes.iter().filter_map(|node| Some((node.id, node.believes(world.now)?))).collect();
+    let awake = world.nodes.iter().filter(|node| world.now > node.asleep_until);
+    let believers: Vec<_> = awake.filter_map(|node| Some((node.id, node.believes(world.now)?))).collect();
     assert!(believers.len() <= 1, "one_holder: {believers:?} all believe they hold");
 }
