@@ -51,6 +51,15 @@ with subtest("and when it is killed, the kernel removes the address"):
     client.succeed("systemctl kill -s KILL vip2")
     client.wait_until_fails("ip -o addr show eth1 | grep 192.0.2.78")
 
+with subtest("a rival is heard and answered; an address that somebody removes is put back"):
+    client.succeed("vip-claim 192.0.2.100/24 --interface eth1 --no-probe --once --lifetime 1")
+    alpha.wait_until_succeeds("journalctl -o cat -u cluster-address-1.service | grep 'also claimed by'")
+    alpha.succeed("ip addr del 192.0.2.100/24 dev eth1")
+    alpha.wait_until_succeeds("journalctl -o cat -u cluster-address-1.service | grep 'put back'")
+    alpha.succeed("ip -o addr show eth1 | grep 192.0.2.100/24")
+    client.wait_until_fails("ip -o addr show eth1 | grep 192.0.2.100")
+    t.assertEqual(client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who").strip(), "alpha")
+
 with subtest("the heartbeat tells a script what it hears"):
     alpha.succeed("systemd-run -q --unit=ears -p StandardOutput=file:/run/heard hotspare-heartbeat listen --json")
     alpha.wait_until_succeeds("grep '\"peer\":\"witness\"' /run/heard")

@@ -35,3 +35,34 @@ fn a_machine_that_is_no_node_is_told_which_there_are() {
     let other = program().args(["--check", "--config", file, "--node", "gamma"]).assert().code(78);
     assert!(said(&other.get_output().stderr).contains("no node \"gamma\" (it has alpha, beta, witness)"));
 }
+
+/// One process votes in many clusters, with registers apart.
+#[test]
+fn two_clusters_in_one_process() {
+    use std::path::Path;
+    let folder = tempfile::tempdir().unwrap();
+    let key = hotspare_wire::Key([7; 32]);
+    let (private, public) = hotspare_daemon::identity::format_key(&key);
+    std::fs::write(folder.path().join("node.key"), private).unwrap();
+    let text = include_str!("../../../kdl-examples/vip-only.kdl")
+        .replace("8IvsFFjHK1Lwj6NbRq2EvnWHBlkl5zpKFpUWgSgKA1Y=", &public);
+    let state = folder.path().join("state");
+    let mut command = program();
+    for name in ["one", "two"] {
+        let file = folder.path().join(format!("{name}.kdl"));
+        std::fs::write(&file, text.replace("\"demo\"", &format!("{name:?}"))).unwrap();
+        command.arg("--config").arg(file);
+    }
+    command.args(["--check", "--node", "witness", "--state"]).arg(&state);
+    command.env("CREDENTIALS_DIRECTORY", folder.path()).env("RUNTIME_DIRECTORY", folder.path().join("run"));
+    let checked = command.assert().success();
+    let told = said(&checked.get_output().stdout);
+    assert!(told.contains(r#""cluster":"one""#) && told.contains(r#""cluster":"two""#), "{told}");
+    for name in ["one", "two"] {
+        assert!(Path::new(&state).join(name).join("default.register").exists());
+    }
+    // A register that was copied from the other cluster is not believed.
+    std::fs::copy(state.join("one/default.register"), state.join("two/default.register")).unwrap();
+    let refused = command.assert().code(65);
+    assert!(said(&refused.get_output().stderr).contains("belongs to another node, cluster or group"));
+}
