@@ -76,12 +76,21 @@ def prepare(log: Log) -> tuple[Path, Path]:
         done = subprocess.run(["cargo", "build", "--release", "--workspace", "--quiet"], cwd=REPO, check=False)
         if done.returncode != 0:
             raise MachineError("the build failed")
-    installed = LAB / "installed"
-    shutil.rmtree(installed, ignore_errors=True)
-    environment = {**os.environ, "DESTDIR": str(installed), "PREFIX": "/usr", "PROGRAMS": PROGRAMS}
-    sh_env(["units/install.sh"], environment)
-    target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
-    shutil.copy2(target / "release" / "lab-client", installed / "usr/bin/lab-client")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
+    # Keyed by content, so that a lab that is running keeps the programs it was started with.
+    parts = [target / name for name in [*PROGRAMS.split(), "lab-client"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file())
+    digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
+    installed = LAB / f"installed-{digest}"
+    if not installed.exists():
+        fresh = Path(tempfile.mkdtemp(prefix="fresh-", dir=LAB))
+        fresh.chmod(0o755)
+        environment = {**os.environ, "DESTDIR": str(fresh), "PREFIX": "/usr", "PROGRAMS": PROGRAMS, "FROM": str(target)}
+        sh_env(["units/install.sh"], environment)
+        shutil.copy2(target / "lab-client", fresh / "usr/bin/lab-client")
+        try:
+            fresh.rename(installed)
+        except OSError:  # another lab was faster
+            shutil.rmtree(fresh)
     return tree, installed
 
 

@@ -15,7 +15,7 @@ with subtest("a lock is held by one node; the other waits, gives up in time, or 
     beta.succeed("systemd-run -q --unit=next hotspare-lease hold jobs -- sh -c 'echo $HOTSPARE_EPOCH > /run/epoch; sleep infinity'")
     alpha.succeed("systemctl stop holder")
     beta.wait_for_file("/run/epoch")
-    t.assertEqual(beta.succeed("cat /run/epoch").strip(), "2")
+    t.assertGreater(int(beta.succeed("cat /run/epoch")), 1)
 
 with subtest("the exit code is the command's"):
     beta.succeed("systemctl stop next")
