@@ -59,7 +59,9 @@ pub fn run<A: clap::Parser>(main: impl FnOnce(A) -> Result<Exit, Failure>) -> Ex
             return code(if error.use_stderr() { Exit::Usage } else { Exit::Done });
         }
     };
-    match main(args) {
+    let end = main(args);
+    crate::journal::flush();
+    match end {
         Ok(exit) => code(exit),
         Err(failure) => {
             let name = std::env::args().next().unwrap_or_default();

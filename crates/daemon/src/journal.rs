@@ -4,11 +4,14 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 pub use libsystemd::logging::Priority;
 
 /// Records that may wait for journald.
 const QUEUE_MAX: usize = 512;
+/// How long the end of a program waits for its last records.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(300);
 
 struct Record {
     priority: Priority,
@@ -16,7 +19,13 @@ struct Record {
     fields: Vec<(String, String)>,
 }
 
-static QUEUE: OnceLock<SyncSender<Record>> = OnceLock::new();
+enum Work {
+    Write(Record),
+    /// Answered once everything before it is written.
+    Flush(SyncSender<()>),
+}
+
+static QUEUE: OnceLock<SyncSender<Work>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Sets up logging: the journal under systemd, standard error elsewhere. `HOTSPARE_LOG=debug` shows more.
@@ -35,12 +44,15 @@ fn under_systemd() -> bool {
     std::env::var_os("JOURNAL_STREAM").is_some()
 }
 
-fn queue() -> &'static SyncSender<Record> {
+fn queue() -> &'static SyncSender<Work> {
     QUEUE.get_or_init(|| {
-        let (sender, receiver) = sync_channel::<Record>(QUEUE_MAX);
+        let (sender, receiver) = sync_channel::<Work>(QUEUE_MAX);
         let write = move || {
-            for record in receiver {
-                write_out(&record);
+            for work in receiver {
+                match work {
+                    Work::Write(record) => write_out(&record),
+                    Work::Flush(done) => drop(done.try_send(())),
+                }
             }
         };
         std::thread::Builder::new().name("journal".into()).spawn(write).expect("a thread can be started");
@@ -68,8 +80,18 @@ fn make(id: &str, priority: Priority, message: String, fields: &[(&str, String)]
 
 /// Writes one record without waiting. `fields` get the prefix `HOTSPARE_`.
 pub fn record(id: &str, priority: Priority, message: String, fields: &[(&str, String)]) {
-    if queue().try_send(make(id, priority, message, fields)).is_err() {
+    if queue().try_send(Work::Write(make(id, priority, message, fields))).is_err() {
         DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until what was recorded is written, but not for a journal that hangs. Called when a program ends: the last
+/// decision is the one that will be looked for.
+pub fn flush() {
+    let Some(queue) = QUEUE.get() else { return };
+    let (done, wait) = sync_channel(1);
+    if queue.try_send(Work::Flush(done)).is_ok() {
+        let _ = wait.recv_timeout(FLUSH_PATIENCE);
     }
 }
 
