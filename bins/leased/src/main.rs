@@ -330,7 +330,10 @@ impl NodeRun {
             node: self.me.name.clone(),
             config: format!("{:016x}", self.config.digest),
             paused: self.paused,
-            groups: self.groups.values().map(|run| run.status(&self.config, &self.me)).collect(),
+            // In the order of the file, as its writer thinks of them.
+            groups: (self.config.groups.iter())
+                .filter_map(|group| Some(self.groups.get(&group.id)?.status(&self.config, &self.me)))
+                .collect(),
         }
     }
 
