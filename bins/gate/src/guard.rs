@@ -125,8 +125,12 @@ impl Guard {
         // From here on the lease is over, whatever the page says later.
         let lost = self.last;
         let reboot_at = lost.sent.plus(Timetable::new(lost.lease).self_fence());
+        let (began, step) = (clock::now(), Timetable::new(lost.lease).step());
         // A lease that was revoked early (a later epoch exists) leaves less time than the grid says, not more.
-        let patience = clock::now().plus(Timetable::new(lost.lease).step());
+        let patience = began.plus(step);
+        // A gate that slept past the whole grid kills first: that takes milliseconds, a reboot many seconds. On time this
+        // changes nothing: the kill comes a whole step before the reboot.
+        let tried = began.plus(step / 2);
         witness.kill(&lost);
         loop {
             self.slice.kill();
@@ -135,7 +139,7 @@ impl Guard {
                 return End::Expired;
             }
             let now = clock::now();
-            if now.any_past(reboot_at) || now.any_past(patience) {
+            if now.any_past(tried) && (now.any_past(reboot_at) || now.any_past(patience)) {
                 witness.self_fence(&lost);
                 reboot();
             }
