@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools help demo test unit sim lab vm bench check fix build install tools
+.PHONY: labtools help demo test unit sim faults fuzz lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased vip-claim
@@ -11,8 +11,14 @@ demo: labtools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=
 test: check unit sim lab  ## everything that CI runs
 unit: tools  ## unit, golden and command-line tests
 	cargo nextest run --workspace
-sim:     ## the simulator: TIME=30 (seconds), or SEED=7 PROFILE=heavy-loss for the story of one run
-	cargo run -q --profile sim -p hotspare-tests --bin hotspare-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),30)) $(if $(PROFILE),--profile $(PROFILE))
+sim:     ## the simulator: TIME=180 (seconds), or SEED=7 PROFILE=heavy-loss for the story of one run
+	cargo run -q --profile sim -p hotspare-tests --bin hotspare-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),180)) $(if $(PROFILE),--profile $(PROFILE))
+faults:  ## takes the rules out one at a time: does the simulator notice? FAULT=NoQuarantine for one; writes docs/faults.md
+	cargo run -q --profile sim -p hotspare-tests --features faults --target-dir target/faults --bin hotspare-sim -- --faults $(or $(FAULT),--table docs/faults.md)
+fuzz:    ## TIME=600 (seconds for each target), TARGET=wire; needs cargo-fuzz and a nightly compiler
+	for target in $(or $(TARGET),wire session register kdl control); do mkdir -p target/fuzz/$$target && \
+	cargo +nightly fuzz run --fuzz-dir tests/fuzz -s none $$target target/fuzz/$$target tests/fuzz/corpus/$$target -- \
+	-max_total_time=$(or $(TIME),600) -rss_limit_mb=2048 -malloc_limit_mb=64 || exit 1; done
 lab: labtools  ## all scenarios on real systemd; NAME=power-cut for one, RUNS=20 for many
 	vm-tests/run $(if $(RUNS),--runs $(RUNS)) $(NAME)
 vm:      ## scenarios that need a kernel of their own: none yet

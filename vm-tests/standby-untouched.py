@@ -50,6 +50,6 @@ with subtest("reloaded with a broken file: the held group keeps its units"):
     alpha.succeed("cp /etc/hotspare/cluster.kdl /root/good.kdl; echo 'group {' >> /etc/hotspare/cluster.kdl")
     alpha.succeed("systemctl daemon-reload")
     nothing_moved()
-    assert "Requisite=cluster-lease.service" in alpha.succeed("systemctl cat nginx.service")
+    assert "AssertPathExists=/run/hotspare-gate/default.open" in alpha.succeed("systemctl cat nginx.service")
     alpha.succeed("cp /root/good.kdl /etc/hotspare/cluster.kdl; systemctl daemon-reload")
     nothing_moved()

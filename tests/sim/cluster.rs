@@ -1,16 +1,23 @@
 //! The world: nodes, the network between them, the queue of what happens next.
 
-use crate::node::{Gate, Node, ms};
+use crate::leased::{notice_gate, overdue};
+use crate::node::{Node, ms};
 use crate::profile::Profile;
+use crate::role::Step;
 use crate::run::Stats;
-use hotspare_core::lease::{Command, Ended, Event as CoreEvent, Input, LeaseConfig, Request};
-use hotspare_core::message::ToVoter;
+use crate::seeded::{ModelFault, out};
+use crate::systemd::{Kind, Mode, State, Unit};
+use crate::units::Units;
+use hotspare_core::lease::{Command, Event as CoreEvent, Input, LeaseConfig, PhaseName, Request};
+use hotspare_core::message::{FromVoter, ToVoter};
 use hotspare_core::rng::Rng;
-use hotspare_core::voter::VoterCommand;
-use hotspare_core::{GroupId, NodeId, Timetable};
+use hotspare_core::voter::{Register, Voter, VoterCommand};
+use hotspare_core::{Ballot, GroupId, NodeId, Stamp, Timetable, Value};
+use hotspare_wire::register::{Kept, SLOT};
 use hotspare_wire::{Body, Frame, decode, encode};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// What happens next.
@@ -23,28 +30,39 @@ pub enum Happening {
         boots: (u64, u64),
         packet: Vec<u8>,
     },
-    WakeLease(usize),
-    WakeVoter(usize),
-    /// The job that starts the role has come to the gate.
-    GateStarts {
+    WakeLease(usize, usize),
+    WakeVoter(usize, usize),
+    Unit {
         node: usize,
+        group: usize,
+        unit: Unit,
+        boot: u64,
+        serial: u64,
+        step: Step,
+    },
+    Paths {
+        node: usize,
+        group: usize,
         boot: u64,
     },
-    RoleUp {
+    Give {
         node: usize,
-        serial: u64,
-    },
-    /// The services have stopped and the gate has proven it.
-    RoleStopped {
-        node: usize,
-        serial: u64,
-        how: Ended,
+        group: usize,
+        boot: u64,
     },
     GateLooks {
         node: usize,
+        group: usize,
         serial: u64,
     },
     Fault,
+    /// A node that is off is made to stand by again.
+    Rejoin {
+        node: usize,
+        group: usize,
+        boot: u64,
+    },
+    Everyday,
     PowerOn(usize),
     StartLease {
         node: usize,
@@ -62,6 +80,7 @@ pub struct World {
     pub profile: Profile,
     pub now: u64,
     pub rng: Rng,
+    pub units: Rc<Units>,
     pub nodes: Vec<Node>,
     /// `cut[a][b]`: what a sends does not reach b.
     pub cut: Vec<Vec<bool>>,
@@ -72,18 +91,28 @@ pub struct World {
     pub stats: Stats,
     /// The story of the run, if somebody wants to read it.
     pub story: Option<Vec<String>>,
-    pub acquired: Vec<(usize, hotspare_core::Value)>,
+    /// Every tenure that was acquired, for each group.
+    pub acquired: Vec<Vec<(usize, Value)>>,
+    pub ledger: Vec<crate::invariants::chosen_once::Ledger>,
+    /// What was proposed last: an impostor uses it.
+    pub last_accept: Option<(usize, Ballot, Value)>,
+    /// The voter whose disk was spoilt for good: one at most.
+    pub spoilt: Option<usize>,
+    depth: u32,
 }
 
 impl World {
     pub fn new(profile: Profile, seed: u64, story: bool) -> World {
         let mut rng = Rng::new(seed);
-        let n = profile.voters;
-        let nodes = (0..n).map(|i| Node::new(id(i), i < profile.candidates, &mut rng)).collect();
+        let (n, groups) = (profile.voters, profile.groups);
+        let units = Rc::new(Units::load());
+        let nodes = (0..n).map(|i| Node::new(id(i), i < profile.candidates, groups, &units, &mut rng)).collect();
+        let ledger = (0..groups).map(|_| crate::invariants::chosen_once::Ledger::default()).collect();
         let mut world = World {
             profile,
             now: 0,
             rng,
+            units,
             nodes,
             cut: vec![vec![false; n]; n],
             queue: BinaryHeap::new(),
@@ -92,7 +121,11 @@ impl World {
             faults_on: true,
             stats: Stats::default(),
             story: story.then(Vec::new),
-            acquired: Vec::new(),
+            acquired: vec![Vec::new(); groups],
+            ledger,
+            last_accept: None,
+            spoilt: None,
+            depth: 0,
         };
         for node in 0..n {
             let at = world.rng.below(ms(3000));
@@ -101,8 +134,15 @@ impl World {
         world
     }
 
-    pub fn timetable(&self) -> Timetable {
-        Timetable::new(self.profile.lease)
+    /// The timetable in `node`'s configuration.
+    fn timetable(&self, node: usize) -> Timetable {
+        let lease = self.profile.lease;
+        Timetable::new(if self.nodes[node].new_config { lease * 3 / 2 } else { lease })
+    }
+
+    /// The longest lease that any node's configuration says.
+    pub fn longest_lease(&self) -> Duration {
+        self.profile.lease * 3 / 2
     }
 
     pub fn at(&mut self, when: u64, what: Happening) {
@@ -133,14 +173,31 @@ impl World {
     pub fn apply(&mut self, what: Happening) {
         match what {
             Happening::Deliver { from, to, boots, packet } => self.deliver(from, to, boots, &packet),
-            Happening::WakeLease(node) if self.nodes[node].lease_wake == self.now => self.lease(node, Input::Tick),
-            Happening::WakeVoter(node) if self.nodes[node].voter_wake == self.now => self.voter(node, None),
-            Happening::WakeLease(_) | Happening::WakeVoter(_) => {}
-            Happening::GateStarts { node, boot } => self.gate_starts(node, boot),
-            Happening::RoleUp { node, serial } => self.role_up(node, serial),
-            Happening::RoleStopped { node, serial, how } => self.role_stopped(node, serial, how),
-            Happening::GateLooks { node, serial } => self.gate_looks(node, serial),
+            Happening::WakeLease(node, group) if self.nodes[node].parts[group].lease_wake == self.now => {
+                let goes_on = self.nodes[node].stopped_until.max(self.nodes[node].asleep_until);
+                if self.now < goes_on {
+                    return self.wake_lease_at(node, group, goes_on + 1);
+                }
+                self.lease(node, group, Input::Tick);
+            }
+            // One timer serves all groups of an arbiter: a tick that is early for a group is no harm.
+            Happening::WakeVoter(node, group) if self.nodes[node].parts[group].voter_wake == self.now => {
+                (0..self.profile.groups).for_each(|group| self.voter(node, group, None));
+            }
+            Happening::WakeLease(..) | Happening::WakeVoter(..) => {}
+            Happening::Unit { node, group, unit, boot, serial, step } => {
+                self.unit((node, group), unit, (boot, serial), step);
+            }
+            Happening::Paths { node, group, boot } => self.paths(node, group, boot),
+            Happening::Give { node, group, boot } => self.give(node, group, boot),
+            Happening::GateLooks { node, group, serial } => self.gate_looks(node, group, serial),
             Happening::Fault => crate::faults::inject(self),
+            Happening::Rejoin { node, group, boot } => {
+                if self.nodes[node].boot == boot {
+                    crate::faults::rejoin(self, node, group);
+                }
+            }
+            Happening::Everyday => crate::faults::everyday_thing(self),
             Happening::PowerOn(node) => self.power_on(node),
             Happening::StartLease { node, boot } => self.start_lease(node, boot),
             Happening::StartVoter { node, boot } => self.start_voter(node, boot),
@@ -158,22 +215,34 @@ impl World {
         }
         let sender = self.nodes[from].id;
         for frame in decode(packet).expect("what the production codec wrote, it reads") {
+            let group = usize::try_from(frame.group.0).expect("few groups");
             match frame.body {
-                Body::ToVoter(message) => self.voter(to, Some((sender, message))),
-                Body::FromVoter(message) => self.lease(to, Input::Voter { from: sender, message }),
-                Body::Peer(message) => self.lease(to, Input::Peer { from: sender, message }),
+                Body::ToVoter(message) => {
+                    self.voter(to, group, Some((sender, message)));
+                    if self.faults_on && self.rng.one_in(50) {
+                        self.voter(to, group, None);
+                    }
+                    if let ToVoter::Accept { ballot, value } = message {
+                        self.last_accept = Some((group, ballot, value));
+                    }
+                }
+                Body::FromVoter(message) => self.lease(to, group, Input::Voter { from: sender, message }),
+                Body::Peer(message) => {
+                    self.lease(to, group, Input::Peer { from: sender, message: message.clone() });
+                    crate::invariants::later_epoch_stops::check(self, to, group, &message);
+                }
             }
         }
     }
 
-    pub fn send(&mut self, from: usize, to: NodeId, body: Body) {
+    pub fn send(&mut self, from: usize, to: NodeId, group: usize, body: Body) {
         let to = index(to);
         let lossy = self.faults_on && from != to && self.profile.loss_one_in > 0;
         if from != to && (self.cut[from][to] || (lossy && self.rng.one_in(self.profile.loss_one_in))) {
             return;
         }
         let boots = (self.nodes[from].boot, self.nodes[to].boot);
-        let packet = encode(&[Frame { group: GroupId(1), body }]);
+        let packet = encode(&[Frame { group: GroupId(group as u64), body }]);
         let copies = if self.faults_on && self.rng.one_in(50) { 2 } else { 1 };
         for _ in 0..copies {
             let mut delay = 50_000 + self.rng.below(1_000_000);
@@ -185,195 +254,197 @@ impl World {
         }
     }
 
-    fn voter(&mut self, node: usize, message: Option<(NodeId, ToVoter)>) {
+    pub fn voter(&mut self, node: usize, group: usize, message: Option<(NodeId, ToVoter)>) {
         let now = self.now;
-        let state = &mut self.nodes[node];
-        if !state.runs(now) {
+        if !self.nodes[node].runs(now) {
             return;
         }
-        let stamp = state.clock.read(now);
-        let Some(voter) = &mut state.voter else { return };
+        let stamp = self.nodes[node].clock.read(now);
+        let part = &mut self.nodes[node].parts[group];
+        let Some(voter) = &mut part.voter else { return };
+        let before = part.memory.and_then(|memory| memory.released);
         let commands = match message {
             Some((from, message)) => voter.handle(stamp, from, message),
             None => voter.tick(stamp),
         };
         if let Some(wake) = voter.wake_at(stamp) {
-            let when = state.clock.true_time_of(wake.max(stamp.boot + 1_000));
-            self.wake_voter_at(node, when);
+            let when = self.nodes[node].clock.true_time_of(wake.max(stamp.boot + 1_000));
+            self.wake_voter_at(node, group, when);
+        }
+        let asked = message.map(|(_, message)| message);
+        if let Some((from, message)) = &message {
+            crate::invariants::promises_kept::release(self, node, group, *from, message);
         }
         for command in commands {
             // Power may fail between any two steps: what was not persisted is lost, what was not sent is not sent.
             if self.faults_on && self.rng.one_in(4000) {
+                if let VoterCommand::Persist(register) = command {
+                    self.persist(node, group, register, true);
+                }
                 self.power_off(node);
                 return;
             }
             match command {
-                VoterCommand::Persist(register) => {
-                    crate::invariants::registers_grow::check(&self.nodes[node].register, &register);
-                    self.stats.fsyncs += 1;
-                    self.nodes[node].register = register;
+                VoterCommand::Persist(register) => self.persist(node, group, register, false),
+                VoterCommand::Remember(memory) => {
+                    crate::invariants::released_stays::check(before, memory.grant);
+                    self.nodes[node].parts[group].memory = Some(memory);
                 }
-                VoterCommand::Remember(memory) => self.nodes[node].memory = memory,
-                VoterCommand::Reply { to, message } => self.send(node, to, Body::FromVoter(message)),
+                VoterCommand::Reply { to, message } => {
+                    crate::invariants::promises_kept::note(self, node, group, to, (asked, message));
+                    if let (FromVoter::Accepted { ballot, .. }, Some(ToVoter::Accept { value, .. })) = (message, asked)
+                    {
+                        let majority = hotspare_core::majority(self.profile.voters);
+                        self.ledger[group].note(node, ballot, value, majority);
+                    }
+                    self.send(node, to, group, Body::FromVoter(message));
+                }
             }
         }
     }
 
-    pub fn lease(&mut self, node: usize, input: Input) {
+    /// Writes a register; `torn`: the power fails somewhere in the middle.
+    fn persist(&mut self, node: usize, group: usize, register: Register, torn: bool) {
+        let (boot, lease) = (self.nodes[node].boot, self.timetable(node).lease);
+        let stamp = self.nodes[node].clock.read(self.now);
+        let part = &mut self.nodes[node].parts[group];
+        let only_promise = part.register.accepted == register.accepted;
+        let waits = part.voter.as_ref().is_some_and(|voter| voter.in_quarantine(stamp));
+        if !only_promise {
+            part.owes = None; // the value's own lease takes the place of the former, once somebody is told of it
+        }
+        let skip = if only_promise { ModelFault::PromiseNotSynced } else { ModelFault::ValueNotSynced };
+        let whole = if torn { usize::try_from(self.rng.below(SLOT as u64)).expect("small") } else { SLOT };
+        let part_lease = if only_promise || waits { part.disk_lease } else { lease };
+        if !out(skip) {
+            part.disk_lease = part_lease;
+            part.disk.write(&Kept { register, boot, lease: part_lease }, whole);
+        }
+        if !torn {
+            crate::invariants::registers_grow::check(&part.register, &register);
+            self.stats.fsyncs += 1;
+            part.register = register;
+        }
+    }
+
+    pub fn lease(&mut self, node: usize, group: usize, input: Input) {
         let now = self.now;
+        let units = self.units.clone();
+        let input_is_claim = matches!(input, Input::Claimed(_));
         let state = &mut self.nodes[node];
         if !state.runs(now) || now < state.stopped_until {
             return; // a stopped process takes nothing in; the kernel's buffers overflow
         }
         let stamp = state.clock.read(now);
-        let standby = state.standby_input();
-        let Some(lease) = &mut state.lease else { return };
+        let part = &mut state.parts[group];
         // systemd tells of the target's state sooner or later, also if the daemon was stopped when it changed.
-        let mut commands = lease.handle(stamp, standby);
-        if let Some((incarnation, how)) = state.proof {
+        let standby = part.standby_input(&units);
+        notice_gate(part, &units, stamp);
+        let overdue = overdue(part, stamp);
+        let Some(lease) = &mut part.lease else { return };
+        part.named = lease.status().phase == PhaseName::Confirming;
+        let mut commands = lease.handle(stamp, Input::Pause(part.paused));
+        commands.extend(lease.handle(stamp, standby));
+        // A gate that hung up while the daemon was stopped is noticed when it goes on.
+        commands.extend(lease.handle(stamp, Input::GateWaiting(part.shell.waiting.is_some())));
+        if let Some((incarnation, how)) = part.proof.filter(|_| lease.status().phase == PhaseName::Lost) {
             // The proof is a file in /run: the daemon finds it even if it was stopped when the gate left it.
             commands.extend(lease.handle(stamp, Input::Emptied { incarnation, how }));
         }
-        commands.extend(lease.handle(stamp, input));
-        let wake = state.clock.true_time_of(lease.wake_at());
-        self.wake_lease_at(node, wake);
-        for command in commands {
-            self.carry_out(node, command);
+        if let Some(overdue) = overdue {
+            commands.extend(lease.handle(stamp, overdue));
         }
+        commands.extend(lease.handle(stamp, input));
+        let mut wake = lease.wake_at();
+        crate::invariants::taken_or_given_back::check(part, now, input_is_claim);
+        if !part.shell.attached && part.claim.is_some() {
+            wake = wake.min(stamp.boot + ms(200)); // the loop turns twice a second at least
+        }
+        let wake = state.clock.true_time_of(wake);
+        self.wake_lease_at(node, group, wake);
+        self.depth += 1;
+        assert!(self.depth < 60, "the daemons feed each other without end");
+        for command in commands {
+            self.carry_out(node, group, command);
+        }
+        self.depth -= 1;
     }
 
-    pub fn wake_lease_at(&mut self, node: usize, when: u64) {
-        self.nodes[node].lease_wake = when;
-        self.at(when, Happening::WakeLease(node));
+    pub fn wake_lease_at(&mut self, node: usize, group: usize, when: u64) {
+        let when = when.max(self.now + 1_000); // no timer fires twice without time passing
+        self.nodes[node].parts[group].lease_wake = when;
+        self.at(when, Happening::WakeLease(node, group));
     }
 
-    pub fn wake_voter_at(&mut self, node: usize, when: u64) {
-        self.nodes[node].voter_wake = when;
-        self.at(when, Happening::WakeVoter(node));
+    pub fn wake_voter_at(&mut self, node: usize, group: usize, when: u64) {
+        let when = when.max(self.now + 1_000);
+        self.nodes[node].parts[group].voter_wake = when;
+        self.at(when, Happening::WakeVoter(node, group));
     }
 
-    fn carry_out(&mut self, node: usize, command: Command) {
+    fn carry_out(&mut self, node: usize, group: usize, command: Command) {
+        if !self.nodes[node].powered {
+            return;
+        }
         match command {
-            Command::ToVoter { to, message } => self.send(node, to, Body::ToVoter(message)),
-            Command::ToPeer { to, message } => self.send(node, to, Body::Peer(message)),
-            Command::Publish(tenure) => {
-                self.nodes[node].page = Some(tenure);
+            Command::ToVoter { to, message } => {
+                crate::invariants::proof_first::check(self, node, group, &message);
+                self.send(node, to, group, Body::ToVoter(message));
             }
+            Command::ToPeer { to, message } => self.send(node, to, group, Body::Peer(message)),
+            Command::Publish(tenure) => {
+                let part = &mut self.nodes[node].parts[group];
+                part.page = Some(tenure);
+                part.take &= tenure.held;
+            }
+            // A gate that waits already will be told; the target is on its way then.
+            Command::TakeRole if self.nodes[node].parts[group].shell.waiting.is_some() => {}
             Command::TakeRole => {
-                self.nodes[node].taking = true;
-                let (boot, delay) = (self.nodes[node].boot, ms(1) + self.rng.below(ms(20)));
-                self.at(self.now + delay, Happening::GateStarts { node, boot });
-                self.lease(node, Input::Standby(false));
+                self.nodes[node].parts[group].take = true;
+                let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(5)));
+                self.at(self.now + delay, Happening::Paths { node, group, boot });
             }
             Command::YieldRole => {
-                if let Some(gate) = &self.nodes[node].gate {
-                    let (serial, delay) = (gate.serial, self.rng.below(ms(3000)));
-                    self.at(self.now + delay, Happening::RoleStopped { node, serial, how: Ended::Stopped });
+                let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(5)));
+                self.at(self.now + delay, Happening::Give { node, group, boot });
+            }
+            Command::Answer { request, verdict } => {
+                self.stats.answers += 1;
+                self.answered(node, group, request, verdict);
+            }
+            Command::Journal(event) => self.journal(node, group, event),
+        }
+    }
+
+    fn journal(&mut self, node: usize, group: usize, event: CoreEvent) {
+        self.tell(|| format!("node {node}.{group}: {event:?}"));
+        match event {
+            CoreEvent::Acquired { epoch, .. } => {
+                self.stats.acquisitions += 1;
+                let value = self.nodes[node].parts[group].page.expect("published before it is told").value;
+                assert_eq!(value.epoch, epoch);
+                crate::invariants::epochs_grow::check(&self.acquired[group], value);
+                crate::invariants::only_the_willing::check(self, node, group);
+                self.ledger[group].check_holds(value);
+                self.acquired[group].push((node, value));
+                let part = &mut self.nodes[node].parts[group];
+                part.untaken_since = Some(self.now);
+                if std::mem::take(&mut part.asked) {
+                    part.abstains_until = 0; // an operator's wish ends it
                 }
             }
-            Command::Answer { .. } => self.stats.answers += 1,
-            Command::Journal(event) => self.journal(node, event),
-        }
-    }
-
-    fn journal(&mut self, node: usize, event: CoreEvent) {
-        self.tell(|| format!("node {node}: {event:?}"));
-        if let CoreEvent::Acquired { epoch, .. } = event {
-            self.stats.acquisitions += 1;
-            let value = self.nodes[node].page.expect("published before it is told").value;
-            assert_eq!(value.epoch, epoch);
-            crate::invariants::epochs_grow::check(&self.acquired, value);
-            self.acquired.push((node, value));
-        }
-    }
-
-    fn gate_starts(&mut self, node: usize, boot: u64) {
-        if self.put_off(node, Happening::GateStarts { node, boot }) {
-            return;
-        }
-        let now = self.now;
-        if self.nodes[node].boot != boot || !self.nodes[node].runs(now) || !self.nodes[node].taking {
-            return;
-        }
-        self.nodes[node].taking = false;
-        let stamp = self.nodes[node].clock.read(now);
-        let page = self.nodes[node].page.filter(|page| page.held && self.nodes[node].gate.is_none());
-        let open = page.filter(|page| !stamp.any_past(page.sent.plus(Timetable::new(page.lease).begin_stop())));
-        let Some(page) = open else {
-            self.tell(|| format!("node {node}: the gate stays shut"));
-            let standby = self.nodes[node].standby_input();
-            return self.lease(node, standby);
-        };
-        self.nodes[node].serial += 1;
-        let serial = self.nodes[node].serial;
-        let incarnation = page.value.incarnation;
-        self.nodes[node].proof = None;
-        self.nodes[node].gate = Some(Gate { incarnation, active: true, up: false, serial });
-        self.tell(|| format!("node {node}: gate open, role starts (epoch {})", page.value.epoch));
-        self.lease(node, Input::Claimed(incarnation));
-        let start = ms(1) + self.rng.below(ms(1500));
-        self.at(now + start, Happening::RoleUp { node, serial });
-        self.at(self.nodes[node].gate_due().unwrap_or(now), Happening::GateLooks { node, serial });
-    }
-
-    fn gate_of(&mut self, node: usize, serial: u64) -> Option<&mut Gate> {
-        let now = self.now;
-        let state = &mut self.nodes[node];
-        let runs = state.runs(now);
-        state.gate.as_mut().filter(|gate| runs && gate.serial == serial)
-    }
-
-    /// Whether the node sleeps: then `what` happens as soon as it wakes up.
-    fn put_off(&mut self, node: usize, what: Happening) -> bool {
-        let wakes = self.nodes[node].asleep_until;
-        let asleep = self.nodes[node].powered && self.now < wakes;
-        if asleep {
-            self.at(wakes + ms(1), what);
-        }
-        asleep
-    }
-
-    fn role_up(&mut self, node: usize, serial: u64) {
-        if self.put_off(node, Happening::RoleUp { node, serial }) {
-            return;
-        }
-        let Some(gate) = self.gate_of(node, serial) else { return };
-        gate.up = gate.active;
-        let incarnation = gate.incarnation;
-        if gate.up {
-            self.lease(node, Input::RoleUp(incarnation));
-        }
-    }
-
-    fn role_stopped(&mut self, node: usize, serial: u64, how: Ended) {
-        if self.put_off(node, Happening::RoleStopped { node, serial, how }) {
-            return;
-        }
-        let Some(gate) = self.gate_of(node, serial) else { return };
-        let incarnation = gate.incarnation;
-        self.nodes[node].gate = None;
-        self.nodes[node].proof = Some((incarnation, how));
-        self.tell(|| format!("node {node}: role stopped ({how:?})"));
-        let standby = self.nodes[node].standby_input();
-        self.lease(node, standby);
-    }
-
-    fn gate_looks(&mut self, node: usize, serial: u64) {
-        if self.now < self.nodes[node].asleep_until {
-            return; // it looks when it wakes up: see `faults::sleep`
-        }
-        if self.gate_of(node, serial).is_none_or(|gate| !gate.active) {
-            return;
-        }
-        if self.nodes[node].gate_must_kill(self.now) {
-            self.tell(|| format!("node {node}: gate kills"));
-            self.stats.kills += 1;
-            self.gate_of(node, serial).expect("just seen").active = false;
-            let proof = self.rng.below(ms(20));
-            self.at(self.now + proof, Happening::RoleStopped { node, serial, how: Ended::Expired });
-        } else if let Some(due) = self.nodes[node].gate_due() {
-            let step = self.now + ms(20); // the gate looks at the page at least this often
-            self.at(due.min(step).max(self.now + ms(1)), Happening::GateLooks { node, serial });
+            CoreEvent::Readopted { .. } => {
+                let part = &self.nodes[node].parts[group];
+                let over = part.proof.map(|(life, _)| life) == part.page.map(|page| page.value.incarnation);
+                assert!(!over, "readopts_the_living: node {node} takes up a tenure that is proven over");
+                assert!(!self.nodes[node].past_belief(group, self.now), "readopts_the_living: node {node}, past U");
+            }
+            CoreEvent::Abstains { span } => {
+                // By the node's own clocks, whichever is faster: at least this long in true time.
+                let least = crate::node::span(span) * 9 / 10;
+                self.nodes[node].parts[group].abstains_until = self.now + least;
+            }
+            _ => {}
         }
     }
 
@@ -383,7 +454,8 @@ impl World {
         }
         self.tell(|| format!("node {node}: power cut"));
         self.stats.crashes += 1;
-        self.nodes[node].cut_power();
+        let units = self.units.clone();
+        self.nodes[node].cut_power(&units);
         let off = self.rng.below(crate::node::span(self.profile.lease) * 4);
         self.at(self.now + off, Happening::PowerOn(node));
     }
@@ -392,9 +464,9 @@ impl World {
         if self.nodes[node].powered {
             return;
         }
-        let now = self.now;
+        let (now, spread) = (self.now, self.profile.clock_spread_ppm);
         let (state, rng) = (&mut self.nodes[node], &mut self.rng);
-        state.power_on(now, rng);
+        state.power_on(now, spread, rng);
         let boot = state.boot;
         self.tell(|| format!("node {node}: boots"));
         let (voter, lease) = (self.rng.below(ms(500)), self.rng.below(ms(500)));
@@ -408,42 +480,92 @@ impl World {
         if self.nodes[node].boot != boot || !self.nodes[node].powered {
             return;
         }
-        // The first start of a boot finds nothing in /run; a later one finds what the former life left there.
-        let same_boot = self.nodes[node].voter_restarts_in(boot);
-        let (candidates, table) = (self.candidates(), self.timetable());
-        self.nodes[node].start_voter(candidates, table, same_boot);
+        let (candidates, table) = (self.candidates(), self.timetable(node));
+        let stamp = self.nodes[node].clock.read(self.now);
+        for group in 0..self.profile.groups {
+            let part = &mut self.nodes[node].parts[group];
+            let told = part.register;
+            let kept = match part.open_disk() {
+                Ok(kept) => kept,
+                Err(why) => {
+                    assert!(self.spoilt == Some(node), "a register was refused that nobody spoilt: {why:?}");
+                    self.tell(|| format!("node {node}.{group}: the register is refused ({why:?})"));
+                    continue;
+                }
+            };
+            crate::invariants::registers_grow::check(&told, &kept.register);
+            let owed = Timetable::new(kept.lease.max(table.lease));
+            let quarantine = match part.memory {
+                Some(_) => None,
+                None if out(ModelFault::MemoryForgotten) => None,
+                None if kept.boot == boot => Some(stamp.plus(owed.quarantine())),
+                None => Some(Stamp::default().plus(owed.quarantine())),
+            };
+            part.disk_lease = owed.lease;
+            part.disk.write(&Kept { boot, lease: owed.lease, ..kept }, SLOT);
+            let memory = part.memory.filter(|_| !out(ModelFault::MemoryForgotten)).unwrap_or_default();
+            let voter = Voter::new(candidates.clone(), table, (kept.register, memory), quarantine);
+            part.memory = Some(*voter.memory());
+            part.voter = Some(voter);
+        }
     }
 
     fn start_lease(&mut self, node: usize, boot: u64) {
         if self.nodes[node].boot != boot || !self.nodes[node].powered {
             return;
         }
-        let config = LeaseConfig {
-            me: self.nodes[node].id,
-            candidates: self.candidates(),
-            voters: (0..self.profile.voters).map(id).collect(),
-            timetable: self.timetable(),
-            boot_grace: Duration::from_secs(5),
-            hold_down: Duration::from_secs(3),
-            failback: false,
-            automatic: true,
-        };
-        let seed = self.rng.bits();
-        let now = self.now;
-        self.nodes[node].start_lease(config, now, seed);
+        let wakes = self.nodes[node].asleep_until;
+        if self.now < wakes {
+            return self.at(wakes + ms(1), Happening::StartLease { node, boot });
+        }
+        let units = self.units.clone();
+        self.nodes[node].stopped_until = 0;
         self.tell(|| format!("node {node}: lease client starts"));
-        let standby = self.nodes[node].standby_input();
-        self.lease(node, standby);
+        for group in 0..self.profile.groups {
+            let mut candidates = self.candidates();
+            candidates.rotate_left(group % self.profile.candidates);
+            let config = LeaseConfig {
+                me: self.nodes[node].id,
+                candidates,
+                voters: (0..self.profile.voters).map(id).collect(),
+                timetable: self.timetable(node),
+                boot_grace: Duration::from_secs(5),
+                hold_down: Duration::from_secs(3),
+                failback: false,
+                automatic: true,
+            };
+            let (seed, now) = (self.rng.bits(), self.now);
+            let stamp = self.nodes[node].clock.read(now);
+            let part = &mut self.nodes[node].parts[group];
+            let lease = hotspare_core::lease::Lease::new(config, stamp, boot, seed);
+            // As bins/leased does: a tenure without a claim has no gate, one with a proof is over.
+            part.lease = Some(match part.page {
+                Some(tenure) => {
+                    let proven = part.proof.is_some_and(|(life, _)| life == tenure.value.incarnation);
+                    lease.readopt(tenure, proven || part.claim.is_none())
+                }
+                None => lease,
+            });
+            part.take = false;
+            // process 1 pulls hotspare-enter.service in with leased; at boot it comes with multi-user.target
+            if part.manager.state(units.multi_user) == State::Inactive {
+                self.job((node, group), units.multi_user, Kind::Start, Mode::Replace);
+            }
+            self.settle(node, group);
+        }
     }
 
     fn candidates(&self) -> Vec<NodeId> {
         (0..self.profile.candidates).map(id).collect()
     }
 
-    pub fn operator_asks(&mut self, node: usize, to: Option<usize>) {
+    pub fn operator_asks(&mut self, node: usize, group: usize, to: Option<usize>) {
         let request = self.rng.bits();
-        self.tell(|| format!("node {node}: an operator asks for {to:?}"));
-        self.lease(node, Input::Request(Request { id: request, to: to.map(id), ask: true }));
+        self.tell(|| format!("node {node}.{group}: an operator asks for {to:?}"));
+        for other in &mut self.nodes {
+            other.parts[group].asked = true;
+        }
+        self.lease(node, group, Input::Request(Request { id: request, to: to.map(id), ask: true }));
     }
 }
 

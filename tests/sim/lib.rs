@@ -4,19 +4,26 @@
 //!   faults (crash, reboot, partition, loss, restart, suspend, operators)
 //!      |                                   clocks that drift within rho
 //!      v                                        |
-//!   [World] -- deliver / wake --> node: Lease + Voter + a model of gate and role
+//!   [World] -- deliver / wake --> node: Lease + Voter + units (a model of systemd's jobs)
 //!      |                                        |
 //!      '------ after every event ------> invariants/*.rs
 //! ```
 //!
-//! A run has a safety phase with faults on and a liveness phase with faults off, in which the cluster must heal.
+//! A run has a safety phase with faults on, a liveness phase in which the cluster must heal, and a calm one in which
+//! people do everyday things and nothing may move.
 
 pub mod cluster;
+pub mod drill;
 pub mod faults;
 pub mod invariants;
+pub mod leased;
 pub mod node;
 pub mod profile;
+pub mod role;
 pub mod run;
+pub mod seeded;
+pub mod systemd;
+pub mod units;
 
 pub use profile::Profile;
 pub use run::{Outcome, Stats, run};

@@ -1,31 +1,72 @@
-//! `hotspare-sim [--seed N] [--profile NAME] [--runs N] [--seconds N]`: runs seeds, prints figures, tells the story of one.
+//! `hotspare-sim`: runs seeds, prints figures, tells the story of one; with `--faults`, takes rules out one at a time.
 
-use hotspare_sim::{Profile, Stats, profile, run};
+use hotspare_sim::{Profile, Stats, profile, run, seeded::Seeded};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let (mut seed, mut runs, mut seconds, mut name) = (None, u64::MAX, 10, None);
+const USAGE: &str = "hotspare-sim [--seed N] [--profile NAME] [--seconds N] [--from SEED] [--threads N] [--faults [NAME] [--table FILE]]
+
+  --seed N       tells the story of one seed, in every profile or in the one named
+  --seconds N    explores seeds for so long, all profiles in turn (default 10)
+  --from SEED    where to begin (default 1)
+  --threads N    how many cores to use (default 2)
+  --faults NAME  takes one rule out, or all one after the other, and looks for a seed that notices
+  --table FILE   writes what was found as a Markdown table";
+
+struct Args {
+    seed: Option<u64>,
+    from: u64,
+    seconds: u64,
+    threads: u64,
+    profile: Option<String>,
+    faults: Option<String>,
+    table: Option<String>,
+}
+
+fn parse() -> Result<Args, String> {
+    let mut all = Args { seed: None, from: 1, seconds: 10, threads: 2, profile: None, faults: None, table: None };
+    let mut args = std::env::args().skip(1).peekable();
     while let Some(arg) = args.next() {
-        let mut value = || args.next().unwrap_or_default();
+        if arg == "--faults" {
+            all.faults = Some(args.next_if(|name| !name.starts_with("--")).unwrap_or_default());
+            continue;
+        }
+        let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
+        let number = || value.parse::<u64>().map_err(|_| format!("{arg}: {value:?} is no number"));
         match arg.as_str() {
-            "--seed" => seed = value().parse().ok(),
-            "--runs" => runs = value().parse().unwrap_or(runs),
-            "--seconds" => seconds = value().parse().unwrap_or(seconds),
-            "--profile" => name = Some(value()),
-            other => {
-                eprintln!("hotspare-sim: unknown argument {other:?}; it takes --seed, --profile, --runs, --seconds");
-                return ExitCode::from(64);
-            }
+            "--seed" => all.seed = Some(number()?),
+            "--from" => all.from = number()?,
+            "--seconds" => all.seconds = number()?,
+            "--threads" => all.threads = number()?.clamp(1, 64),
+            "--profile" => all.profile = Some(value),
+            "--table" => all.table = Some(value),
+            other => return Err(format!("unknown argument {other:?}")),
         }
     }
-    let profiles: Vec<Profile> =
-        profile::all().into_iter().filter(|profile| name.as_ref().is_none_or(|name| name == profile.name)).collect();
+    Ok(all)
+}
+
+fn main() -> ExitCode {
+    let args = match parse() {
+        Ok(args) => args,
+        Err(wrong) => {
+            eprintln!("hotspare-sim: {wrong}\n\n{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    let wanted = |profile: &Profile| args.profile.as_ref().is_none_or(|name| name == profile.name);
+    let profiles: Vec<Profile> = profile::all().into_iter().filter(wanted).collect();
+    if profiles.is_empty() {
+        let names: Vec<_> = profile::all().iter().map(|profile| profile.name).collect();
+        eprintln!("hotspare-sim: no such profile; there are: {}", names.join(", "));
+        return ExitCode::from(64);
+    }
     std::panic::set_hook(Box::new(|_| {}));
-    match seed {
-        Some(seed) => tell(&profiles, seed),
-        None => explore(&profiles, runs, Duration::from_secs(seconds)),
+    match (&args.faults, args.seed) {
+        (Some(name), _) => hotspare_sim::drill::drill(name, args.table.as_deref()),
+        (None, Some(seed)) => tell(&profiles, seed),
+        (None, None) => explore(&profiles, &args),
     }
 }
 
@@ -48,24 +89,39 @@ fn tell(profiles: &[Profile], seed: u64) -> ExitCode {
     code
 }
 
-fn explore(profiles: &[Profile], runs: u64, budget: Duration) -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
+fn explore(profiles: &[Profile], args: &Args) -> ExitCode {
+    Seeded::enforce(None);
+    let (mut all, mut broken_in_all, started) = (Stats::default(), 0, Instant::now());
     for profile in profiles {
-        let (started, mut total, mut broken) = (Instant::now(), Stats::default(), 0);
-        let mut seed = 1;
-        while seed <= runs && started.elapsed() < budget / u32::try_from(profiles.len()).expect("few") {
-            let outcome = run(profile, seed, false);
-            total.add(&outcome.stats);
-            if let Some(text) = outcome.broken {
-                broken += 1;
-                if broken <= 5 {
+        let (began, next) = (Instant::now(), AtomicU64::new(args.from));
+        let budget = Duration::from_secs(args.seconds) / u32::try_from(profiles.len()).expect("few");
+        let work = || {
+            let (mut total, mut broken) = (Stats::default(), 0_u64);
+            while began.elapsed() < budget {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                let outcome = run(profile, seed, false);
+                total.add(&outcome.stats);
+                if let Some(text) = outcome.broken {
+                    broken += 1;
                     println!("BROKEN profile {} seed {seed}: {text}", profile.name);
                 }
-                code = ExitCode::FAILURE;
             }
-            seed += 1;
-        }
-        println!("{:<22} {total:?} broken {broken} in {:.1} s", profile.name, started.elapsed().as_secs_f64());
+            (total, broken)
+        };
+        let (mut total, mut broken) = (Stats::default(), 0);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..args.threads).map(|_| scope.spawn(work)).collect();
+            for worker in workers {
+                let (stats, count) = worker.join().expect("a run does not panic outside of its own net");
+                total.add(&stats);
+                broken += count;
+            }
+        });
+        println!("{:<22} {total} broken {broken} in {:.0} s", profile.name, began.elapsed().as_secs_f64());
+        all.add(&total);
+        broken_in_all += broken;
     }
-    code
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{:<22} {all} broken {broken_in_all} in {seconds:.0} s on {} threads", "all", args.threads);
+    if broken_in_all == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

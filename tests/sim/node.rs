@@ -1,12 +1,16 @@
-//! One simulated machine: clocks, disk, /run, the daemons, and a small model of gate and role.
+//! One simulated machine: its clocks, and for each group its disk, its /run, its daemons and its process 1.
 
-use hotspare_core::lease::{Ended, Input, Lease, LeaseConfig, Tenure};
+use crate::systemd::{Manager, State, Unit};
+use crate::units::Units;
+use hotspare_core::lease::{Ended, Input, Lease, PhaseName, Tenure};
 use hotspare_core::rng::Rng;
 use hotspare_core::voter::{Memory, Register, Voter};
 use hotspare_core::{Incarnation, NodeId, Stamp, Timetable};
+use hotspare_wire::register::{self, BYTES, Kept, SLOT, Unusable};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Two clocks that start at boot and run at rates within rho of true time; `raw` stops in suspend.
+/// Two clocks that start at boot and run at rates of their own; `raw` stops in suspend, both in a pause of the VM.
 #[derive(Clone, Debug)]
 pub struct Clock {
     booted_at: u64,
@@ -14,43 +18,247 @@ pub struct Clock {
     raw_rate_ppm: u64,
     /// Suspends of this boot: (from, to), in true time.
     suspends: Vec<(u64, u64)>,
+    /// Pauses of the virtual machine: (from, to), in true time.
+    pauses: Vec<(u64, u64)>,
+    /// Times in which NTP slews the boot clock by so many millionths: (from, to, millionths). The raw clock is not slewed.
+    slews: Vec<(u64, u64, i64)>,
+}
+
+fn within(spans: &[(u64, u64)], now: u64) -> u64 {
+    spans.iter().map(|(from, to)| now.min(*to) - now.min(*from)).sum()
 }
 
 impl Clock {
-    pub fn new(now: u64, rng: &mut Rng) -> Clock {
-        // 48 000 ppm: just inside rho = 5 %.
-        let mut rate = || 1_000_000 - 48_000 + rng.below(96_001);
-        Clock { booted_at: now, boot_rate_ppm: rate(), raw_rate_ppm: rate(), suspends: Vec::new() }
+    pub fn new(now: u64, spread_ppm: u64, rng: &mut Rng) -> Clock {
+        let mut rate = || 1_000_000 - spread_ppm + rng.below(2 * spread_ppm + 1);
+        let (boot_rate_ppm, raw_rate_ppm) = (rate(), rate());
+        let (suspends, pauses, slews) = (Vec::new(), Vec::new(), Vec::new());
+        Clock { booted_at: now, boot_rate_ppm, raw_rate_ppm, suspends, pauses, slews }
     }
 
     pub fn read(&self, now: u64) -> Stamp {
-        let scaled = |span: u64, ppm: u64| u64::try_from(u128::from(span) * u128::from(ppm) / 1_000_000).expect("fits");
-        let up = now - self.booted_at;
-        let asleep: u64 = self.suspends.iter().map(|(from, to)| now.min(*to) - now.min(*from)).sum();
-        Stamp { boot: scaled(up, self.boot_rate_ppm), raw: scaled(up - asleep, self.raw_rate_ppm) }
+        let up = now - self.booted_at - within(&self.pauses, now);
+        let asleep = within(&self.suspends, now);
+        let slewed = |(from, to, ppm): &(u64, u64, i64)| i128::from(now.min(*to) - now.min(*from)) * i128::from(*ppm);
+        let millionths = |span: u64, ppm: u64| i128::from(span) * i128::from(ppm);
+        let boot = millionths(up, self.boot_rate_ppm) + self.slews.iter().map(slewed).sum::<i128>();
+        let raw = millionths(up.saturating_sub(asleep), self.raw_rate_ppm);
+        let nanos = |millionths: i128| u64::try_from(millionths / 1_000_000).expect("fits");
+        Stamp { boot: nanos(boot), raw: nanos(raw) }
     }
 
-    /// The first true time at which the boot clock shows `boot`.
+    /// NTP mends the time of day: until `to` the boot clock runs faster or slower by `ppm`, more than rho allows.
+    pub fn slew(&mut self, from: u64, to: u64, ppm: i64) {
+        if self.slews.last().is_none_or(|(_, end, _)| *end <= from) {
+            self.slews.push((from, to, ppm));
+        }
+    }
+
+    /// A true time at which the boot clock shows `boot` or more.
     pub fn true_time_of(&self, boot: u64) -> u64 {
         let span = u128::from(boot) * 1_000_000 / u128::from(self.boot_rate_ppm);
-        self.booted_at.saturating_add(u64::try_from(span).unwrap_or(u64::MAX)).saturating_add(1)
+        let paused: u64 = self.pauses.iter().map(|(from, to)| to - from).sum();
+        let span = u64::try_from(span).unwrap_or(u64::MAX);
+        let mut at = self.booted_at.saturating_add(span).saturating_add(paused).saturating_add(1);
+        if self.slews.is_empty() || boot > u64::MAX / 4 {
+            return at;
+        }
+        // A few steps of Newton's are enough; the rates are close to one.
+        for _ in 0..6 {
+            let shown = self.read(at.max(self.booted_at)).boot;
+            at = if shown < boot { at + (boot - shown) } else { at.saturating_sub((shown - boot) / 2) };
+        }
+        if self.read(at.max(self.booted_at)).boot < boot { at + 1_000_000 } else { at }
     }
 
     pub fn suspend(&mut self, from: u64, to: u64) {
-        let from = self.suspends.last().map_or(from, |(_, end)| from.max(*end));
-        self.suspends.push((from, to.max(from)));
+        Self::add(&mut self.suspends, from, to);
+    }
+
+    pub fn pause(&mut self, from: u64, to: u64) {
+        if let Some((_, end, _)) = self.slews.last_mut() {
+            *end = from.min(*end); // nobody slews what stands still
+        }
+        Self::add(&mut self.pauses, from, to);
+    }
+
+    fn add(spans: &mut Vec<(u64, u64)>, from: u64, to: u64) {
+        let from = spans.last().map_or(from, |(_, end)| from.max(*end));
+        spans.push((from, to.max(from)));
     }
 }
 
-/// The gate of a tenure and what it guards.
+/// A register on a disk, as the bytes that the arbiter writes. A power cut may tear the write under way.
 #[derive(Clone, Debug)]
+pub struct Disk {
+    pub bytes: Vec<u8>,
+    sequence: u64,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        let mut disk = Disk { bytes: vec![0; BYTES], sequence: 0 };
+        disk.write(&Kept::default(), SLOT);
+        disk.write(&Kept::default(), SLOT);
+        disk
+    }
+
+    /// Writes `kept`; only its first `whole` bytes get there.
+    pub fn write(&mut self, kept: &Kept, whole: usize) {
+        self.sequence += 1;
+        let (place, slot) = register::slot(self.sequence, OWNER, kept);
+        self.bytes[place..place + whole].copy_from_slice(&slot[..whole]);
+    }
+
+    /// Whether it would be believed as it is, whichever byte rots next.
+    pub fn whole(&self) -> bool {
+        (0..4).all(|copy| {
+            let mut other = self.bytes.clone();
+            other[(copy ^ 1) * SLOT / 2..][..SLOT / 2].fill(0);
+            register::read(&other, OWNER).is_ok()
+        })
+    }
+
+    fn read(&mut self) -> Result<Kept, Unusable> {
+        let (sequence, kept) = register::read(&self.bytes, OWNER)?;
+        self.sequence = sequence;
+        Ok(kept)
+    }
+}
+
+const OWNER: u64 = 1;
+
+/// The guard of a tenure.
+#[derive(Clone, Copy, Debug)]
 pub struct Gate {
-    pub incarnation: Incarnation,
-    /// Something of the role runs, or an address is up.
-    pub active: bool,
-    pub up: bool,
-    /// Distinguishes its events from those of an earlier gate.
+    pub life: Incarnation,
     pub serial: u64,
+}
+
+/// What leased remembers of its gate: gone when leased is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shell {
+    pub attached: bool,
+    pub gone: Option<Stamp>,
+    /// The request of a gate that waits for an answer.
+    pub waiting: Option<u64>,
+    pub next_request: u64,
+}
+
+/// One group on one machine.
+#[derive(Debug)]
+pub struct Part {
+    pub disk: Disk,
+    /// What the disk says, as far as the voter was told.
+    pub register: Register,
+    // /run
+    pub memory: Option<Memory>,
+    pub page: Option<Tenure>,
+    /// A gate is on its way (`None` inside) or has charge of that life.
+    pub claim: Option<Option<Incarnation>>,
+    pub proof: Option<(Incarnation, Ended)>,
+    pub take: bool,
+    // processes
+    pub voter: Option<Voter>,
+    pub lease: Option<Lease>,
+    pub shell: Shell,
+    pub manager: Manager,
+    pub gate: Option<Gate>,
+    /// Units with processes in the group's slice.
+    pub populated: Vec<Unit>,
+    pub address: bool,
+    /// The tenure that what runs here was started in.
+    pub life: Option<Incarnation>,
+    pub keeper_runs: bool,
+    /// Counts what process 1 began with each unit: a report of an earlier one is stale.
+    pub begun: BTreeMap<Unit, u64>,
+    pub serial: u64,
+    /// True times of the next wake-ups that count; others are stale.
+    pub lease_wake: u64,
+    pub voter_wake: u64,
+    pub paused: bool,
+    /// When the node said that it abstains, until when (true time).
+    pub abstains_until: u64,
+    /// Somebody stopped the role by hand: neither is active, and that is as it should be.
+    pub told_off: bool,
+    /// An operator asked for this node since it last held.
+    pub asked: bool,
+    /// When it acquired the lease, until a gate has charge of it.
+    pub untaken_since: Option<u64>,
+    /// Until then no gate can be started here.
+    pub gate_broken_until: u64,
+    /// A predecessor has named this node, which confirms it now.
+    pub named: bool,
+    /// What this voter owes, in true time: nobody but the node may be promised anything before.
+    pub owes: Option<(NodeId, u64)>,
+    /// The longest lease that the register says may have been granted.
+    pub disk_lease: Duration,
+}
+
+impl Part {
+    fn new(units: &Units) -> Part {
+        Part {
+            disk: Disk::new(),
+            register: Register::default(),
+            memory: None,
+            page: None,
+            claim: None,
+            proof: None,
+            take: false,
+            voter: None,
+            lease: None,
+            shell: Shell::default(),
+            manager: Manager::new(&units.graph),
+            gate: None,
+            populated: Vec::new(),
+            address: false,
+            life: None,
+            keeper_runs: false,
+            begun: BTreeMap::new(),
+            serial: 0,
+            lease_wake: 0,
+            voter_wake: 0,
+            paused: false,
+            abstains_until: 0,
+            asked: false,
+            named: false,
+            told_off: false,
+            untaken_since: None,
+            gate_broken_until: 0,
+            owes: None,
+            disk_lease: Duration::ZERO,
+        }
+    }
+
+    /// Something of the primary role is here.
+    pub fn acts(&self) -> bool {
+        self.address || !self.populated.is_empty()
+    }
+
+    pub fn standby_input(&self, units: &Units) -> Input {
+        Input::Standby(self.manager.is_active(units.standby))
+    }
+
+    pub fn phase(&self) -> Option<PhaseName> {
+        self.lease.as_ref().map(|lease| lease.status().phase)
+    }
+
+    fn cut_power(&mut self, units: &Units) {
+        (self.memory, self.page, self.proof, self.claim) = (None, None, None, None);
+        (self.take, self.voter, self.lease, self.gate) = (false, None, None, None);
+        (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
+        self.populated.clear();
+        (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
+        (self.abstains_until, self.untaken_since, self.gate_broken_until) = (0, None, 0);
+        self.begun.clear();
+    }
+
+    /// The register as the disk has it; `Err`: this voter cannot start.
+    pub fn open_disk(&mut self) -> Result<Kept, Unusable> {
+        let kept = self.disk.read()?;
+        self.register = kept.register;
+        Ok(kept)
+    }
 }
 
 /// One machine.
@@ -64,29 +272,16 @@ pub struct Node {
     /// Until then (true time) the lease client is stopped.
     pub stopped_until: u64,
     pub boot: u64,
-    /// The boot in which the voter last started: the boot id in its store.
-    voter_boot: u64,
+    /// Nothing can be written to /run: no proof, no claim.
+    pub run_full: bool,
+    /// Its configuration has the other length of the lease.
+    pub new_config: bool,
     pub clock: Clock,
-    // disk
-    pub register: Register,
-    // /run
-    pub memory: Memory,
-    pub page: Option<Tenure>,
-    pub proof: Option<(Incarnation, Ended)>,
-    // processes
-    pub voter: Option<Voter>,
-    pub lease: Option<Lease>,
-    pub gate: Option<Gate>,
-    pub serial: u64,
-    /// True times of the next wake-ups that count; others are stale.
-    pub lease_wake: u64,
-    pub voter_wake: u64,
-    /// The systemd job that starts the role is queued.
-    pub taking: bool,
+    pub parts: Vec<Part>,
 }
 
 impl Node {
-    pub fn new(id: NodeId, candidate: bool, rng: &mut Rng) -> Node {
+    pub fn new(id: NodeId, candidate: bool, groups: usize, units: &Units, rng: &mut Rng) -> Node {
         Node {
             id,
             candidate,
@@ -94,89 +289,71 @@ impl Node {
             asleep_until: 0,
             stopped_until: 0,
             boot: 0,
-            voter_boot: 0,
-            clock: Clock::new(0, rng),
-            register: Register::default(),
-            memory: Memory::default(),
-            page: None,
-            proof: None,
-            voter: None,
-            lease: None,
-            gate: None,
-            serial: 0,
-            lease_wake: 0,
-            voter_wake: 0,
-            taking: false,
+            run_full: false,
+            new_config: false,
+            clock: Clock::new(0, 0, rng),
+            parts: (0..groups).map(|_| Part::new(units)).collect(),
         }
     }
 
     /// Everything volatile is gone at once.
-    pub fn cut_power(&mut self) {
+    pub fn cut_power(&mut self, units: &Units) {
         self.powered = false;
-        (self.memory, self.page, self.proof) = (Memory::default(), None, None);
-        (self.voter, self.lease, self.gate, self.taking) = (None, None, None, false);
+        self.parts.iter_mut().for_each(|part| part.cut_power(units));
     }
 
-    pub fn power_on(&mut self, now: u64, rng: &mut Rng) {
+    pub fn power_on(&mut self, now: u64, spread_ppm: u64, rng: &mut Rng) {
         assert!(!self.powered);
         self.powered = true;
         self.asleep_until = 0;
         self.stopped_until = 0;
+        self.run_full = false;
         self.boot += 1;
-        self.clock = Clock::new(now, rng);
-    }
-
-    /// Notes that the voter starts in `boot`; true if it did so before in this boot.
-    pub fn voter_restarts_in(&mut self, boot: u64) -> bool {
-        std::mem::replace(&mut self.voter_boot, boot) == boot
-    }
-
-    pub fn start_voter(&mut self, candidates: Vec<NodeId>, table: Timetable, same_boot: bool) {
-        let quarantine = (!same_boot).then(|| Stamp::default().plus(table.quarantine()));
-        self.voter = Some(Voter::new(candidates, table, (self.register, self.memory), quarantine));
-    }
-
-    pub fn start_lease(&mut self, config: LeaseConfig, now: u64, seed: u64) {
-        let lease = Lease::new(config, self.clock.read(now), self.boot, seed);
-        self.lease = Some(match self.page {
-            Some(tenure) => {
-                let emptied = self.proof.is_some_and(|(life, _)| life == tenure.value.incarnation);
-                // A tenure that no gate opened for has nothing running: the gate's own record says so.
-                let unclaimed = self.gate.as_ref().is_none_or(|gate| gate.incarnation != tenure.value.incarnation);
-                lease.readopt(tenure, emptied || unclaimed)
-            }
-            None => lease,
-        });
+        self.clock = Clock::new(now, spread_ppm, rng);
     }
 
     pub fn runs(&self, now: u64) -> bool {
         self.powered && now >= self.asleep_until
     }
 
-    /// When the gate must look again: the next step of the stop timetable, in true time.
-    pub fn gate_due(&self) -> Option<u64> {
-        let page = self.page.as_ref()?;
-        self.gate.as_ref()?;
-        let kill = page.sent.plus(Timetable::new(page.lease).kill());
-        Some(self.clock.true_time_of(kill.boot.min(kill.raw)))
+    /// When the gate must look again: the kill step of the timetable by the faster clock, in true time.
+    pub fn gate_due(&self, group: usize, now: u64) -> Option<u64> {
+        let part = &self.parts[group];
+        part.gate?;
+        let page = part.page.as_ref()?;
+        let (kill, stamp) = (page.sent.plus(Timetable::new(page.lease).kill()), self.clock.read(now));
+        let left = kill.boot.saturating_sub(stamp.boot).min(kill.raw.saturating_sub(stamp.raw));
+        Some(self.clock.true_time_of(stamp.boot + left))
     }
 
     /// Whether the gate has to kill now: the page says so, or its time is up.
-    pub fn gate_must_kill(&self, now: u64) -> bool {
-        let (Some(gate), Some(page)) = (&self.gate, &self.page) else { return false };
-        let over = page.value.incarnation != gate.incarnation || !page.held;
-        gate.active && (over || self.clock.read(now).any_past(page.sent.plus(Timetable::new(page.lease).kill())))
+    pub fn gate_must_kill(&self, group: usize, now: u64) -> bool {
+        let part = &self.parts[group];
+        let (Some(gate), Some(page)) = (&part.gate, &part.page) else { return false };
+        let over = page.value.incarnation != gate.life || !page.held;
+        let late = self.clock.read(now).any_past(page.sent.plus(Timetable::new(page.lease).kill()));
+        over || (late && !crate::seeded::out(crate::seeded::ModelFault::GateIgnoresDeadline))
     }
 
     /// Whether this node believes at `now` that it may act.
-    pub fn believes(&self, now: u64) -> Option<Incarnation> {
-        let page = self.page.as_ref().filter(|page| self.powered && page.held)?;
+    pub fn believes(&self, group: usize, now: u64) -> Option<Incarnation> {
+        let page = self.parts[group].page.as_ref().filter(|page| self.powered && page.held)?;
         let end = page.sent.plus(Timetable::new(page.lease).believed());
         (!self.clock.read(now).any_past(end)).then_some(page.value.incarnation)
     }
 
-    pub fn standby_input(&self) -> Input {
-        Input::Standby(self.gate.is_none() && !self.taking)
+    /// Whether the last round that a majority granted is older than anybody may believe in.
+    pub fn past_belief(&self, group: usize, now: u64) -> bool {
+        self.parts[group]
+            .page
+            .as_ref()
+            .is_none_or(|page| self.clock.read(now).any_past(page.sent.plus(Timetable::new(page.lease).believed())))
+    }
+
+    pub fn serves(&self, group: usize, units: &Units) -> bool {
+        let part = &self.parts[group];
+        let active = |unit| part.manager.state(unit) == State::Active;
+        part.gate.is_some() && part.address && active(units.primary) && active(units.service)
     }
 }
 

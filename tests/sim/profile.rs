@@ -1,4 +1,4 @@
-//! What a run is made of: which nodes vote, how bad the network is.
+//! What a run is made of: which nodes vote, how bad the network is, whether the clocks keep within their bound.
 
 use std::time::Duration;
 
@@ -10,11 +10,25 @@ pub struct Profile {
     pub candidates: usize,
     /// Nodes in all; every node votes.
     pub voters: usize,
+    pub groups: usize,
     /// One message in so many is lost; 0 = none.
     pub loss_one_in: u64,
     pub lease: Duration,
+    /// How far a clock's rate may be off, in millionths; rho is 50 000.
+    pub clock_spread_ppm: u64,
+    /// Virtual machines are paused: no clock of theirs sees it.
+    pub pauses: bool,
     /// How long the safety phase lasts.
     pub faults_for: Duration,
+}
+
+impl Profile {
+    /// Whether leases bound anything: clocks within rho and no paused machine. Otherwise only what does not rest on
+    /// time is checked: registers, epochs, proofs, roles, healing.
+    #[must_use]
+    pub fn clocks_hold(&self) -> bool {
+        self.clock_spread_ppm < 50_000 && !self.pauses
+    }
 }
 
 /// All profiles that `make sim` runs.
@@ -24,8 +38,11 @@ pub fn all() -> Vec<Profile> {
         name: "two-data-and-arbiter",
         candidates: 2,
         voters: 3,
+        groups: 1,
         loss_one_in: 50,
         lease: Duration::from_secs(2),
+        clock_spread_ppm: 48_000,
+        pauses: false,
         faults_for: Duration::from_secs(120),
     };
     vec![
@@ -33,6 +50,18 @@ pub fn all() -> Vec<Profile> {
         Profile { name: "heavy-loss", loss_one_in: 4, ..base.clone() },
         Profile { name: "three-data", candidates: 3, ..base.clone() },
         Profile { name: "five-voters", candidates: 2, voters: 5, ..base.clone() },
-        Profile { name: "short-lease", lease: Duration::from_millis(500), ..base },
+        Profile { name: "short-lease", lease: Duration::from_millis(500), ..base.clone() },
+        Profile { name: "two-groups", groups: 2, ..base.clone() },
+        Profile {
+            name: "storm",
+            candidates: 3,
+            voters: 5,
+            loss_one_in: 2,
+            lease: Duration::from_millis(500),
+            faults_for: Duration::from_secs(30),
+            ..base.clone()
+        },
+        Profile { name: "wild-clocks", clock_spread_ppm: 300_000, ..base.clone() },
+        Profile { name: "paused-machines", pauses: true, ..base },
     ]
 }

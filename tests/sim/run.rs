@@ -1,4 +1,4 @@
-//! One run: a seed, a profile, two phases.
+//! One run: a seed, a profile, three phases.
 
 use crate::cluster::{Happening, World};
 use crate::node::span;
@@ -17,6 +17,8 @@ pub struct Stats {
     pub kills: u64,
     pub fsyncs: u64,
     pub answers: u64,
+    /// Simulated time, in seconds.
+    pub seconds: u64,
 }
 
 impl Stats {
@@ -30,6 +32,15 @@ impl Stats {
         self.kills += other.kills;
         self.fsyncs += other.fsyncs;
         self.answers += other.answers;
+        self.seconds += other.seconds;
+    }
+}
+
+impl std::fmt::Display for Stats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Stats { runs, events, faults, crashes, acquisitions, kills, fsyncs, seconds, .. } = self;
+        write!(f, "runs {runs}, failovers {acquisitions}, faults {faults}, crashes {crashes}, kills {kills}, ")?;
+        write!(f, "fsyncs {fsyncs}, events {events}, hours {};", seconds / 3600)
     }
 }
 
@@ -51,24 +62,41 @@ pub fn run(profile: &Profile, seed: u64, story: bool) -> Outcome {
         text.or_else(|| cause.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "?".into())
     });
     world.stats.runs = 1;
+    world.stats.seconds = world.now / 1_000_000_000;
     Outcome { stats: world.stats, broken, story: world.story.unwrap_or_default() }
 }
 
 fn play(world: &mut World) {
+    // Safety: everything goes wrong.
     let calm = span(world.profile.faults_for);
     world.at(calm / 20, Happening::Fault);
     play_until(world, calm);
+    // Liveness: nothing goes wrong any more, and it heals.
     world.faults_on = false;
     world.apply(Happening::Heal);
     world.tell(|| "the faults end".into());
-    // A node that abstains after a failed service is brought back by an operator, here as in life.
     for node in 0..world.profile.candidates {
-        world.operator_asks(node, None);
+        for group in 0..world.profile.groups {
+            world.nodes[node].parts[group].paused = false;
+            world.nodes[node].parts[group].gate_broken_until = 0;
+            let boot = world.nodes[node].boot;
+            world.at(calm + 12_000_000_000, Happening::Rejoin { node, group, boot });
+            // A node that abstains after a failed service is brought back by an operator, here as in life.
+            world.operator_asks(node, group, None);
+        }
     }
-    let end = calm + invariants::heals::bound(world);
-    play_until(world, end);
+    let healed = calm + invariants::heals::bound(world);
+    play_until(world, healed);
     invariants::heals::check(world);
-    let _ = faults::inject;
+    invariants::converges::check(world);
+    // Calm: people do what people do with healthy machines, and nothing moves.
+    let before = invariants::stays::holders(world);
+    let end = faults::everyday(world, healed);
+    play_until(world, end);
+    if world.profile.clocks_hold() {
+        invariants::stays::check(world, &before);
+    }
+    invariants::heals::check(world);
 }
 
 fn play_until(world: &mut World, end: u64) {

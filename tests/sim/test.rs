@@ -2,7 +2,7 @@
 
 use hotspare_sim::{profile, run};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 40;
 
 #[test]
 fn every_profile_keeps_every_promise() {

@@ -18,6 +18,8 @@ struct GroupVoter {
     voter: Voter,
     store: Store,
     memory_path: PathBuf,
+    /// What it grants.
+    lease: Duration,
 }
 
 /// One cluster that this process votes in.
@@ -65,7 +67,10 @@ impl ClusterVoter {
             let memory_path = memory.join(format!("{}.json", group.name));
             let opened = start_voter(candidates, group.timetable, store, &memory_path, boot)?;
             let (voter, store) = opened;
-            groups.insert(group.id, GroupVoter { name: group.name.clone(), voter, store, memory_path });
+            groups.insert(
+                group.id,
+                GroupVoter { name: group.name.clone(), voter, store, memory_path, lease: group.timetable.lease },
+            );
         }
         let routes = routes(&config, &me, Port::Lease);
         Ok(ClusterVoter { config, me, endpoint, routes, groups, boot })
@@ -130,7 +135,11 @@ impl ClusterVoter {
             match command {
                 VoterCommand::Persist(register) => {
                     let before = group.store.kept.register.accepted;
-                    let kept = Kept { register, ..group.store.kept };
+                    let lease = match register.accepted == before || group.voter.in_quarantine(now) {
+                        true => group.store.kept.lease,
+                        false => group.lease, // this value's lease takes the place of all former ones
+                    };
+                    let kept = Kept { register, lease, ..group.store.kept };
                     group.store.write(kept).map_err(Exit::IoErr.why("cannot write a register; this voter stops"))?;
                     if let Some((_, value)) = register.accepted.filter(|accepted| Some(*accepted) != before) {
                         tell_change(&self.config, &group.name, value);
@@ -206,14 +215,15 @@ fn start_voter(
             Some(began.plus(owed.quarantine()))
         }
     };
-    let kept = Kept { boot, lease: timetable.lease, ..store.kept };
+    // A lease as long as any that may still be owed: it is lowered when the next value is accepted (see `carry_out`).
+    let kept = Kept { boot, lease: owed.lease, ..store.kept };
     if kept != store.kept {
         let failed = Exit::IoErr.why("cannot write a register");
         store.write(kept).map_err(failed)?;
     }
-    let memory = memory.unwrap_or_default();
-    remember(memory_path, boot, &memory);
-    Ok((Voter::new(candidates, timetable, (kept.register, memory), quarantine), store))
+    let voter = Voter::new(candidates, timetable, (kept.register, memory.unwrap_or_default()), quarantine);
+    remember(memory_path, boot, voter.memory());
+    Ok((voter, store))
 }
 
 fn tell_change(config: &Config, group: &str, value: Value) {
@@ -233,12 +243,15 @@ fn remember(path: &Path, boot: u64, memory: &Memory) {
             value.incarnation.nonce.to_string()
         ])
     };
+    let stamp = |stamp: &Stamp| json!([stamp.boot.to_string(), stamp.raw.to_string()]);
     let grant = memory.grant.map(|grant| {
         let Grant { holder, incarnation, epoch, until } = grant;
-        json!({"value": value(&Value { epoch, holder, incarnation }), "until": [until.boot.to_string(), until.raw.to_string()]})
+        json!({"value": value(&Value { epoch, holder, incarnation }), "until": stamp(&until)})
     });
+    let quarantine = memory.quarantine.as_ref().map(stamp);
     let released = memory.released.as_ref().map(value);
-    let text = json!({"boot": boot.to_string(), "grant": grant, "released": released}).to_string();
+    let text = json!({"boot": boot.to_string(), "grant": grant, "released": released, "quarantine": quarantine});
+    let text = text.to_string();
     let fresh = path.with_extension("new");
     if std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path)).is_err() {
         // Without memory the next start of this daemon waits out a whole lease, which is safe.
@@ -258,11 +271,12 @@ fn recall(path: &Path, boot: u64) -> Option<Memory> {
         let incarnation = Incarnation { boot: number(&json[2])?, nonce: number(&json[3])? };
         Some(Value { epoch: Epoch(number(&json[0])?), holder: NodeId(number(&json[1])?), incarnation })
     };
+    let stamp = |json: &Json| Some(Stamp { boot: number(&json[0])?, raw: number(&json[1])? });
     let grant = match &json["grant"] {
         Json::Null => None,
         grant => {
             let Value { epoch, holder, incarnation } = value(&grant["value"])?;
-            let until = Stamp { boot: number(&grant["until"][0])?, raw: number(&grant["until"][1])? };
+            let until = stamp(&grant["until"])?;
             Some(Grant { holder, incarnation, epoch, until })
         }
     };
@@ -270,7 +284,11 @@ fn recall(path: &Path, boot: u64) -> Option<Memory> {
         Json::Null => None,
         released => Some(value(released)?),
     };
-    Some(Memory { grant, released })
+    let quarantine = match &json["quarantine"] {
+        Json::Null => None,
+        end => Some(stamp(end)?),
+    };
+    Some(Memory { grant, released, quarantine })
 }
 
 #[cfg(test)]
@@ -285,7 +303,7 @@ mod tests {
         let value = Value { epoch: Epoch(3), holder: NodeId(u64::MAX - 2), incarnation };
         let until = Stamp { boot: u64::MAX - 3, raw: 5 };
         let grant = Grant { holder: value.holder, incarnation, epoch: value.epoch, until };
-        let memory = Memory { grant: Some(grant), released: Some(value) };
+        let memory = Memory { grant: Some(grant), released: Some(value), quarantine: Some(until) };
         remember(&path, 9, &memory);
         assert_eq!(recall(&path, 9), Some(memory));
         assert_eq!(recall(&path, 10), None);

@@ -47,7 +47,9 @@ impl Store {
         let mut store = Store { file, owner, sequence: 0, kept: Kept::default() };
         if length == 0 {
             store.file.set_len(BYTES as u64).map_err(io)?;
-            store.write(Kept::default()).map_err(io)?;
+            for _slot in 0..2 {
+                store.write(Kept::default()).map_err(io)?;
+            }
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
             return Ok(store);
         }
@@ -124,6 +126,20 @@ mod tests {
     }
 
     #[test]
+    fn any_one_byte_may_rot() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path());
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut rotten = good.clone();
+            rotten[at] ^= 0x10;
+            std::fs::write(&path, &rotten).unwrap();
+            // A version or an owner that reads differently is told by the checksum first.
+            assert_eq!(Store::open(folder.path(), "default", "alpha\0demo").unwrap().kept, kept(2), "byte {at}");
+        }
+    }
+
+    #[test]
     fn what_must_not_be_believed_is_refused_with_a_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path());
@@ -133,10 +149,15 @@ mod tests {
             Store::open(folder.path(), "default", owner).err().expect("refused").to_string()
         };
         assert!(refused(&good[..700], "alpha\0demo").contains("its length is wrong"));
-        assert!(refused(&[0; 2 * SLOT], "alpha\0demo").contains("neither slot"));
+        assert!(refused(&[0; 2 * SLOT], "alpha\0demo").contains("neither copy"));
+        for slot in [0, SLOT] {
+            let mut wiped = good.clone();
+            wiped[slot..slot + SLOT].fill(0xff);
+            assert!(refused(&wiped, "alpha\0demo").contains("neither copy"));
+        }
         assert!(refused(&good, "beta\0demo").contains("another node"));
         let mut newer = good.clone();
-        for slot in newer.chunks_mut(SLOT) {
+        for slot in newer.chunks_mut(SLOT / 2) {
             slot[11] = 9;
             let end = 46 + usize::from(u16::from_be_bytes([slot[44], slot[45]]));
             let check = fnv1a(&slot[..end]);

@@ -57,6 +57,24 @@ pub enum End {
     Expired,
 }
 
+/// The file without which process 1 starts no unit of the role. Its name is made beforehand: closing allocates nothing.
+pub struct Door(std::ffi::CString);
+
+impl Door {
+    /// Opens the door.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn open(path: &std::path::Path) -> std::io::Result<Door> {
+        std::fs::write(path, "")?;
+        Ok(Door(std::ffi::CString::new(path.as_os_str().as_encoded_bytes())?))
+    }
+
+    fn shut(&self) {
+        let _ = nix::unistd::unlink(self.0.as_c_str());
+    }
+}
+
 /// Everything a guard needs, opened beforehand.
 pub struct Guard {
     page: PageReader,
@@ -65,6 +83,7 @@ pub struct Guard {
     mine: Incarnation,
     last: Tenure,
     signals: SignalFd,
+    door: Door,
     off: bool,
 }
 
@@ -78,12 +97,24 @@ pub trait Witness {
 
 impl Guard {
     #[must_use]
-    pub fn new(page: PageReader, slice: Slice, addresses: Addresses, tenure: Tenure, signals: SignalFd) -> Guard {
-        Guard { page, slice, addresses, mine: tenure.value.incarnation, last: tenure, signals, off: false }
+    pub fn new(
+        page: PageReader,
+        (slice, addresses): (Slice, Addresses),
+        tenure: Tenure,
+        signals: SignalFd,
+        door: Door,
+    ) -> Guard {
+        Guard { page, slice, addresses, mine: tenure.value.incarnation, last: tenure, signals, door, off: false }
     }
 
     /// Guards until the end.
     pub fn watch(&mut self, witness: &mut impl Witness) -> End {
+        let end = self.watch_on(witness);
+        self.door.shut();
+        end
+    }
+
+    fn watch_on(&mut self, witness: &mut impl Witness) -> End {
         loop {
             notify::alive();
             match due(clock::now(), &self.look(), self.mine) {
@@ -131,6 +162,7 @@ impl Guard {
         // A gate that slept past the whole grid kills first: that takes milliseconds, a reboot many seconds. On time this
         // changes nothing: the kill comes a whole step before the reboot.
         let tried = began.plus(step / 2);
+        self.door.shut(); // what is killed here must not be started again
         witness.kill(&lost);
         loop {
             self.slice.kill();

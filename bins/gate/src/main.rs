@@ -11,7 +11,7 @@ mod slice;
 
 use args::{Act, Args};
 use effects::Addresses;
-use guard::{End, Guard, Witness};
+use guard::{Door, End, Guard, Witness};
 use hotspare_control::{Ask, Client, Tell};
 use hotspare_core::Timetable;
 use hotspare_core::lease::Tenure;
@@ -47,6 +47,7 @@ fn say(ask: &Ask) -> Result<Exit, Failure> {
 
 fn guard(args: &Args) -> Result<Exit, Failure> {
     let _ = std::fs::create_dir_all(prove::FOLDER);
+    let _ = std::fs::remove_file(prove::open_file(&args.group));
     let _ = std::fs::remove_file(prove::file(&args.group, "proof"));
     let signals = signals()?;
     let mut slice = Slice::new(&args.slice());
@@ -59,6 +60,7 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
     if !left.is_empty() {
         return Err(Failure::new(Exit::OsErr, format!("cannot remove {} left from a former life", left.join(", "))));
     }
+    let _lock = prove::hold_lock(&args.group)?;
     prove::announce_claim(&args.group)?;
     let (tenure, _connection) = ask_for_lease(&args.group)?;
     let page = PageReader::open(&hotspare_page::path(&args.group)).map_err(|error| Failure::new(Exit::OsErr, error))?;
@@ -78,8 +80,9 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
     let mut witness = Journal { group: args.group.clone() };
     let epoch = tenure.value.epoch;
     witness.record(message_id::GATE_OPEN, Priority::Info, &format!("open, epoch {epoch}"), &tenure);
+    let door = Door::open(&prove::open_file(&args.group)).map_err(Exit::CantCreate.why("cannot open the gate"))?;
     notify::ready(&format!("guarding epoch {epoch}"));
-    match Guard::new(page, slice, addresses, tenure, signals).watch(&mut witness) {
+    match Guard::new(page, (slice, addresses), tenure, signals, door).watch(&mut witness) {
         End::Stopped => {
             notify::stopping("stopping");
             Ok(Exit::Done)

@@ -1,8 +1,8 @@
 //! ExecStopPost, and once more by OnFailure: whatever became of the gate, nothing of the group is left here, and this is
 //! written down.
 //!
-//! By now the gate's unit is deactivating: the group's units are `Requisite=` on it, so none of them can start any more
-//! and what is found empty stays empty.
+//! First the file is gone that lets units of the role start; then process 1 is asked whether it is done with everything
+//! it had decided before. From here on none of them can start, and what is found empty stays empty.
 
 use crate::effects::Addresses;
 use crate::guard::reboot;
@@ -10,13 +10,18 @@ use crate::slice::Slice;
 use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
 use hotspare_core::Timetable;
 use hotspare_core::lease::Tenure;
-use hotspare_daemon::{Exit, Failure, Priority, clock, message_id};
+use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, notify};
 use hotspare_page::PageReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where claims, proofs and the configuration in force are kept.
 pub const FOLDER: &str = "/run/hotspare-gate";
+
+/// A unit of the role starts only while this file is there (`AssertPathExists=`, see hotspare-generator).
+pub fn open_file(group: &str) -> PathBuf {
+    file(group, "open")
+}
 
 pub fn file(group: &str, what: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{group}.{what}"))
@@ -31,6 +36,15 @@ fn life_of(tenure: &Tenure) -> Life {
 /// waits for a proof, whatever happens in between.
 pub fn announce_claim(group: &str) -> Result<(), Failure> {
     write(&file(group, "claim"), &serde_json::Value::Null)
+}
+
+/// A lock that goes with this process, however it ends: a lease client that was restarted sees by it that a gate is here.
+pub fn hold_lock(group: &str) -> Result<std::fs::File, Failure> {
+    let path = file(group, "lock");
+    let failed = || format!("cannot lock {}", path.display());
+    let lock = std::fs::File::create(&path).map_err(Exit::CantCreate.why(failed()))?;
+    lock.lock().map_err(Exit::OsErr.why(failed()))?;
+    Ok(lock)
 }
 
 /// What systemd tells of the gate: its own ExecStopPost, or the unit that OnFailure= started.
@@ -48,7 +62,7 @@ fn how_it_ended() -> How {
 }
 
 pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -> Result<Exit, Failure> {
-    let claim = std::fs::read(file(group, "claim")).ok().and_then(|bytes| serde_json::from_slice::<Life>(&bytes).ok());
+    let claim = std::fs::read(file(group, "claim")).ok();
     let refused = matches!(told("EXIT_STATUS").as_str(), "75" | "TEMPFAIL");
     let (mut slice, mut effects) =
         (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
@@ -58,6 +72,7 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
     // However late it is, a kill takes milliseconds: it is always tried before the reboot.
     let patience = clock::now().plus(table.map_or(Duration::from_secs(1), Timetable::step));
     let mut killed = false;
+    shut(group);
     loop {
         if slice.populated() {
             killed = true;
@@ -81,15 +96,17 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
         std::thread::sleep(Duration::from_millis(1));
     }
     let _ = std::fs::remove_file(file(group, "kdl"));
-    let _ = std::fs::remove_file(file(group, "claim"));
+    // Without a claim there is nothing to prove: the other of the two did it, or no gate was ever here. What the page
+    // calls held is then on its way to the next gate, and none of ours (the simulator found it released).
+    let Some(claim) = claim else { return Ok(Exit::Done) };
     // Without a known life the gate may have died between the grant and its note of it: the page says which it was. A
-    // gate that was refused guarded nothing; what the page calls held then is on its way to the next gate.
+    // gate that was refused guarded nothing.
     let on_page = page.filter(|tenure| !refused || !tenure.held).map(|tenure| life_of(&tenure));
-    let Some(life) = claim.or(on_page) else { return Ok(Exit::Done) };
+    let Some(life) = serde_json::from_slice::<Life>(&claim).ok().or(on_page) else { return unclaim(group) };
     let known = std::fs::read(file(group, "proof")).ok().and_then(|bytes| serde_json::from_slice::<Proof>(&bytes).ok());
     if let Some(proof) = known.filter(|proof| proof.life == life) {
         tell(group, proof); // proven already, by the other of the two
-        return Ok(Exit::Done);
+        return unclaim(group);
     }
     let how = how_it_ended();
     let proof = Proof { life, how };
@@ -99,7 +116,21 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
     let fields = [("GROUP", group.to_owned()), ("REASON", format!("{how:?}").to_lowercase())];
     tell(group, proof);
     hotspare_daemon::journal::record_now(message_id::GATE_PROOF, Priority::Info, message, &fields);
+    unclaim(group)
+}
+
+/// A lease client that finds no claim knows that no gate is here and nothing runs: so this comes after the proof.
+fn unclaim(group: &str) -> Result<Exit, Failure> {
+    let _ = std::fs::remove_file(file(group, "claim"));
     Ok(Exit::Done)
+}
+
+/// From its return on, process 1 starts no unit of the role. A gate that was stopped has done it already, and process 1
+/// has dealt with the gate's end since: that is a barrier, too.
+fn shut(group: &str) {
+    if std::fs::remove_file(open_file(group)).is_ok() && !notify::barrier(1000) {
+        eprintln!("process 1 did not answer within a second, proceeding");
+    }
 }
 
 /// The file is the proof; the message only saves time.

@@ -47,6 +47,9 @@ impl Names<'_> {
     fn address(&self, n: usize) -> String {
         self.unit(&format!("cluster-address-{}", n + 1), "service")
     }
+    fn give(&self) -> String {
+        self.unit("cluster-yield", "target")
+    }
     fn path(&self, what: &str) -> String {
         self.unit(&format!("cluster-{what}"), "path")
     }
@@ -67,8 +70,9 @@ pub fn of_group(group: &Group) -> Files {
     files.insert(names.up(), up(&names, group, &addresses));
     files.insert(names.slice(), slice(&names));
     files.insert(names.enter(), enter(&names));
-    for (what, target) in [("take", names.primary()), ("yield", names.standby())] {
-        files.insert(names.path(what), path(&names, what, &target));
+    files.insert(names.give(), give(&names));
+    for (what, condition, target) in [("take", "PathExists", names.primary()), ("yield", "PathChanged", names.give())] {
+        files.insert(names.path(what), path(&names, (what, condition), &target));
     }
     for (n, unit) in group.units.iter().enumerate() {
         files.insert(
@@ -143,7 +147,7 @@ fn gate(names: &Names, group: &Group) -> String {
          After=hotspare-leased.service {slice} {prove}\nWants={slice}\nStopPropagatedFrom={}\nOnFailure={prove} {}\n\
          RefuseManualStop=yes\nStartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\
          X-RestartIfChanged=false\nX-StopIfChanged=false\n\n\
-         [Service]\nType=notify\nNotifyAccess=main\nRestart=no\nSlice=hotspare.slice\n\
+         [Service]\nType=notify\nNotifyAccess=exec\nRestart=no\nSlice=hotspare.slice\n\
          ExecStart={program}{addresses}\nExecStopPost={program}{addresses} --act prove\n\
          TimeoutStartSec=180\nTimeoutStopSec=30\nWatchdogSec=10\nWatchdogSignal=SIGKILL\nLimitCORE=0\n\
          LimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\nRuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\n\
@@ -164,7 +168,7 @@ fn prove(names: &Names, group: &Group) -> String {
     let addresses: String = group.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
     format!(
         "{}[Unit]\nDescription=Prove that nothing of the group {} runs here\nDocumentation=man:hotspare-gate(8)\n\
-         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nSlice=hotspare.slice\n\
+         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nNotifyAccess=main\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\nSlice=hotspare.slice\n\
          ExecStart={BINDIR}/hotspare-gate {}{addresses} --act prove\nOOMScoreAdjust=-1000\n\
          RuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\nRuntimeDirectoryMode=0755\n",
         header("Kills what is left of the role, and writes down that nothing is"),
@@ -177,7 +181,7 @@ fn up(names: &Names, group: &Group, addresses: &[String]) -> String {
     let gate = names.gate();
     let all: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
     format!(
-        "{}[Unit]\nDescription=Everything of the primary role of {} is up\nRequisite={gate}\nAfter={gate} {}\n\
+        "{}[Unit]\nDescription=Everything of the primary role of {} is up\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
          Slice=hotspare.slice\nExecStart=-{BINDIR}/hotspare-gate {} --act up\n",
         header("Says so, once all units and addresses are up"),
@@ -185,7 +189,14 @@ fn up(names: &Names, group: &Group, addresses: &[String]) -> String {
         all.join(" "),
         names.primary(),
         names.0,
+        assert = behind_the_gate(names),
     )
+}
+
+/// A unit of the role starts only while the gate is open. `Requisite=` would say the same, and its verify job would cancel
+/// the stop of the gate if somebody starts the unit in the middle of a stop (vm-tests/undone-stop.py).
+fn behind_the_gate(names: &Names) -> String {
+    format!("AssertPathExists=/run/hotspare-gate/{}.open\n", names.0)
 }
 
 fn slice(names: &Names) -> String {
@@ -196,10 +207,25 @@ fn slice(names: &Names) -> String {
     )
 }
 
-fn path(names: &Names, what: &str, target: &str) -> String {
+/// Passes by: stops the gate and enters standby, each time it is started. A start of cluster-standby.target would do
+/// nothing where that is active already, and so it is while a role stops; somebody who starts a unit of the role in that
+/// moment makes systemd drop the stop of the gate, and then it must be asked for again.
+fn give(names: &Names) -> String {
+    format!(
+        "{}[Unit]\nDescription=Give the primary role of the group {} back\nDocumentation=man:hotspare(7)\n\
+         Conflicts={} {}\nWants={}\nStopWhenUnneeded=yes\nIgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
+        header("Stops the primary role, also if it half runs beside the standby target"),
+        names.0,
+        names.primary(),
+        names.gate(),
+        names.standby(),
+    )
+}
+
+fn path(names: &Names, (what, condition): (&str, &str), target: &str) -> String {
     format!(
         "{}[Unit]\nDescription=Starts {target} when the lease client asks\nDocumentation=man:hotspare-leased(8)\n\
-         IgnoreOnIsolate=yes\n\n[Path]\nPathExists=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
+         IgnoreOnIsolate=yes\n\n[Path]\n{condition}=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
         header("The lease client is unprivileged: it raises a file, and process 1 starts the role"),
         names.0
     )
@@ -222,10 +248,11 @@ fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     let gate = names.gate();
     let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
     let mut text = format!(
-        "{}[Unit]\nRequisite={gate}\nAfter={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
-        header("This unit belongs to the primary role: it cannot be started elsewhere or by hand"),
+        "{}[Unit]\n{assert}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
+        header("This unit belongs to the primary role: it cannot be started elsewhere"),
         names.primary(),
         names.0,
+        assert = behind_the_gate(names),
     );
     if unit.ends_with(".service") {
         text.push_str(&format!("\n[Service]\nSlice={}\n", names.slice()));
@@ -236,10 +263,11 @@ fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
 fn standby_unit(names: &Names, group: &Group, addresses: &[String]) -> String {
     let others: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
     format!(
-        "{}[Unit]\nPartOf={}\nAfter={} {}\nIgnoreOnIsolate=yes\n",
+        "{}[Unit]\nPartOf={}\nAfter={} {} {}\nIgnoreOnIsolate=yes\n",
         header("This unit belongs to the standby role: it starts when everything of the primary has stopped"),
         names.standby(),
         names.gate(),
+        names.prove(),
         others.join(" "),
     )
 }
@@ -247,7 +275,7 @@ fn standby_unit(names: &Names, group: &Group, addresses: &[String]) -> String {
 fn address_unit(names: &Names, group: &Group, place: &str) -> String {
     let gate = names.gate();
     format!(
-        "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\nRequisite={gate}\nAfter={gate} {}\n\
+        "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n\n\
          [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=on-failure\nRestartSec=20ms\n\
          RestartSteps=6\nRestartMaxDelaySec=2\nWatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\n\
@@ -258,5 +286,6 @@ fn address_unit(names: &Names, group: &Group, place: &str) -> String {
         names.primary(),
         names.slice(),
         names.0,
+        assert = behind_the_gate(names),
     )
 }

@@ -106,7 +106,6 @@ impl GroupRun {
             why: String::new(),
         };
         run.want("take", false);
-        run.want("yield", false);
         Ok(run)
     }
 
@@ -118,6 +117,31 @@ impl GroupRun {
     /// What follows from a gate that hung up and left no proof. A gate's lease is not renewed any more then, and the
     /// proof stays owed. A script's cgroup is not ours to look into: what it ran is taken to be over when its lease is.
     pub fn overdue(&self, now: Stamp) -> Option<Input> {
+        self.left_behind().or_else(|| self.unproven(now))
+    }
+
+    /// A gate that this life of the daemon never spoke to, or that is gone, has left no claim: it ended without having
+    /// opened, or its proof was given while nobody listened. Nothing of the tenure runs.
+    fn left_behind(&self) -> Option<Input> {
+        let tenure = self.tenure.filter(|_| self.gate.is_none() && !self.config.is_lock())?;
+        let status = self.lease.status();
+        let waits = (tenure.held && status.claimed) || status.phase == PhaseName::Lost;
+        let gone = waits && !file(&self.config.name, "claim").exists();
+        let incarnation = tenure.value.incarnation;
+        let how =
+            read_proof(&self.config.name).filter(|(life, _)| *life == incarnation).map_or(Ended::Died, |(_, how)| how);
+        gone.then_some(Input::Emptied { incarnation, how })
+    }
+
+    /// After a restart this daemon has no connection to its gate: whether there is one, its lock says.
+    pub fn notice_gate(&mut self, now: Stamp) {
+        let unknown = self.gate.is_none() && self.gate_gone.is_none() && !self.config.is_lock();
+        if unknown && self.lease.status().claimed && !gate_lives(&self.config.name) {
+            self.gate_gone = Some(now);
+        }
+    }
+
+    fn unproven(&self, now: Stamp) -> Option<Input> {
         let since = self.gate_gone?;
         let tenure = self.tenure?;
         let waited = now.longest_since(since);
@@ -172,7 +196,8 @@ impl GroupRun {
         }
     }
 
-    /// Raises or lowers the file that makes PID 1 start a role: a path unit watches it.
+    /// Raises or lowers the file that makes PID 1 start a role: a path unit watches it. `take` is a state; of `yield` every
+    /// write counts, and it is never removed, because that would count as well.
     fn want(&mut self, what: &str, on: bool) {
         if self.config.is_lock() {
             return;
@@ -287,9 +312,6 @@ impl GroupRun {
     }
 
     pub fn standby(&mut self, active: bool) -> Input {
-        if active {
-            self.want("yield", false);
-        }
         Input::Standby(active)
     }
 
@@ -423,6 +445,11 @@ fn role(group: &Group, status: &Status) -> &'static str {
         PhaseName::Watching | PhaseName::Bidding if status.standby => "standby",
         PhaseName::Watching | PhaseName::Bidding => "off",
     }
+}
+
+fn gate_lives(group: &str) -> bool {
+    let lock = std::fs::File::open(file(group, "lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 fn file(group: &str, what: &str) -> PathBuf {

@@ -222,6 +222,7 @@ impl NodeRun {
             self.input(group, Input::Tick, out);
         }
         let stamp = clock::now();
+        self.groups.values_mut().for_each(|run| run.notice_gate(stamp));
         let overdue = self.groups.iter().filter_map(|(id, run)| Some((*id, run.overdue(stamp)?)));
         for (group, input) in overdue.collect::<Vec<_>>() {
             self.input(group, input, out);

@@ -28,6 +28,7 @@ pub use request::{Request, Verdict};
 pub use status::{PeerStatus, PhaseName, Status, VoterStatus};
 
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::message::{FromVoter, PeerMessage, ToVoter};
 use crate::rng::Rng;
@@ -43,6 +44,8 @@ use view::{PeerView, VoterView};
 
 /// A gate that does not claim a granted tenure within this time is taken for one that cannot start.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(15);
+/// While the role is being stopped, this is asked for again and again: a job of somebody else's can undo the stop.
+pub const YIELD_AGAIN: Duration = Duration::from_secs(2);
 /// The first abstention after a service failed for good; doubles up to [`ABSTAIN_MAX`].
 pub const ABSTAIN_MIN: Duration = Duration::from_secs(60);
 /// The longest abstention.
@@ -224,7 +227,9 @@ impl Lease {
         assert_eq!(tenure.value.incarnation.boot, self.boot, "a lease belongs to one boot");
         self.seen_holder = true;
         let timetable = Timetable::new(tenure.lease);
-        let in_time = !self.now.any_past(tenure.sent.plus(timetable.kill()));
+        let late = self.now.any_past(tenure.sent.plus(timetable.kill())) && !taken_out(Fault::ReadoptTooLate);
+        let in_time = !late;
+        let emptied = emptied && !taken_out(Fault::ReadoptAfterTeardown);
         if emptied || !in_time {
             // First of all the page must stop saying that this node holds: a new gate would believe it.
             self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
@@ -259,6 +264,7 @@ impl Lease {
             Input::Claimed(incarnation) => self.on_claimed(incarnation),
             Input::RoleUp(incarnation) => self.on_role_up(incarnation),
             Input::Emptied { incarnation, how } => self.on_emptied(incarnation, how),
+            Input::Abandoned if taken_out(Fault::AbandonedIsRenewed) => {}
             Input::Abandoned => self.lose(Why::GateDied),
             Input::GiveUp => self.on_give_up(),
             Input::Request(request) => self.on_request(request),
@@ -328,7 +334,7 @@ impl Lease {
     /// Whether this node could start the role: it stands by, or a gate already waits.
     fn able(&self) -> bool {
         let idle = matches!(self.phase, Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_));
-        idle && (self.standby || self.gate_waiting)
+        idle && (self.standby || self.gate_waiting || taken_out(Fault::IneligibleBids))
     }
 
     fn wished_here(&self) -> bool {
@@ -336,16 +342,17 @@ impl Lease {
     }
 
     fn abstains(&self) -> bool {
-        self.abstain_until.is_some_and(|until| !self.now.any_past(until))
+        self.abstain_until.is_some_and(|until| !self.now.any_past(until)) && !taken_out(Fault::NoAbstention)
     }
 
     /// Whether this node wants the role: able, and either asked to or free to want it by itself (H0).
     fn willing(&self) -> bool {
-        self.able() && (self.wished_here() || (self.config.automatic && !self.paused && !self.abstains()))
+        let paused = self.paused && !taken_out(Fault::PauseIgnored);
+        self.able() && (self.wished_here() || (self.config.automatic && !paused && !self.abstains()))
     }
 
     fn majority(&self) -> usize {
-        crate::id::majority(self.config.voters.len())
+        crate::id::majority(self.config.voters.len()) - usize::from(taken_out(Fault::HalfIsEnough))
     }
 
     fn tell_voters(&mut self, message: ToVoter) {
@@ -384,7 +391,9 @@ impl Lease {
     }
 
     fn new_ballot(&mut self) -> Ballot {
-        self.counter = self.counter.checked_add(1).expect("ballots do not run out");
+        if !taken_out(Fault::CounterNotRaised) || self.counter == 0 {
+            self.counter = self.counter.checked_add(1).expect("ballots do not run out");
+        }
         Ballot { counter: self.counter, node: self.config.me, nonce: self.nonce }
     }
 
@@ -397,7 +406,7 @@ impl Lease {
             Phase::Watching => self.bid_wake(),
             Phase::Bidding(bid) => bid.wake_at(),
             Phase::Confirming(confirm) => confirm.wake_at(),
-            Phase::Held(held) => held.wake_at(),
+            Phase::Held(held) => held.wake_at(self.now),
             Phase::HandingOver(handing) => handing.wake_at(),
             Phase::Lost(_) => u64::MAX,
         };

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ballot;
+pub mod fault;
 pub mod heartbeat;
 pub mod id;
 pub mod lease;

@@ -54,6 +54,13 @@ impl Stamp {
     pub fn wake_for(self, deadline: Stamp) -> u64 {
         self.boot.saturating_add(nanos(self.longest_until(deadline)))
     }
+    /// The boot-clock instant (nanoseconds) at which the *first* clock will have reached `deadline`, were they undisturbed:
+    /// when a holder has to look again. A boot clock that is being slewed would wake it late.
+    #[must_use]
+    pub fn wake_before(self, deadline: Stamp) -> u64 {
+        let left = deadline.boot.saturating_sub(self.boot).min(deadline.raw.saturating_sub(self.raw));
+        self.boot.saturating_add(left)
+    }
 }
 
 /// Whole nanoseconds of `span`; five centuries are enough for anybody.

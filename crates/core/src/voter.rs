@@ -5,6 +5,7 @@
 //! nothing for a renewal.
 
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::message::{FromVoter, LiveLease, Refusal, ToVoter};
 use crate::time::Stamp;
@@ -27,6 +28,9 @@ pub struct Memory {
     /// The tenure that was released last: a late datagram must not revive it. The whole value, not its epoch, because a
     /// value that was never chosen may carry a higher epoch than one that is chosen after it.
     pub released: Option<Value>,
+    /// Until both clocks are here, leases of a former life may still be running: a second restart must not forget that
+    /// the first one was waiting.
+    pub quarantine: Option<Stamp>,
 }
 
 /// A promise to let nobody but `holder` take over before both clocks have reached `until`.
@@ -63,8 +67,6 @@ pub struct Voter {
     timetable: Timetable,
     register: Register,
     memory: Memory,
-    /// Until both clocks are here, leases of a former life may still be running.
-    quarantine: Option<Stamp>,
     parked: Option<Parked>,
 }
 
@@ -75,12 +77,19 @@ impl Voter {
     pub fn new(
         candidates: Vec<NodeId>,
         timetable: Timetable,
-        (register, memory): (Register, Memory),
+        (register, mut memory): (Register, Memory),
         quarantine: Option<Stamp>,
     ) -> Voter {
+        memory.quarantine = quarantine.or(memory.quarantine);
         // A voter that never accepted a value never granted a lease: it owes nothing, whatever it forgot.
-        let quarantine = quarantine.filter(|_| register.accepted.is_some());
-        Voter { candidates, timetable, register, memory, quarantine, parked: None }
+        memory.quarantine.take_if(|_| register.accepted.is_none() || taken_out(Fault::NoQuarantine));
+        Voter { candidates, timetable, register, memory, parked: None }
+    }
+
+    /// What a restart within this boot has to find.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The durable part, for `status`.
@@ -92,14 +101,15 @@ impl Voter {
     /// The lease this voter is bound by at `now`.
     #[must_use]
     pub fn live(&self, now: Stamp) -> Option<LiveLease> {
-        let grant = self.memory.grant.filter(|grant| !now.both_past(grant.until))?;
+        let over = |until| if taken_out(Fault::VoterCountsFast) { now.any_past(until) } else { now.both_past(until) };
+        let grant = self.memory.grant.filter(|grant| !over(grant.until))?;
         Some(LiveLease { holder: grant.holder, epoch: grant.epoch, left: now.longest_until(grant.until) })
     }
 
     /// True while the voter may owe a lease that it has forgotten.
     #[must_use]
     pub fn in_quarantine(&self, now: Stamp) -> bool {
-        self.quarantine.is_some_and(|end| !now.both_past(end))
+        self.memory.quarantine.is_some_and(|end| !now.both_past(end))
     }
 
     /// Boot-clock time at which [`Voter::tick`] has something to do: a parked request can be answered.
@@ -107,14 +117,14 @@ impl Voter {
     pub fn wake_at(&self, now: Stamp) -> Option<u64> {
         self.parked?;
         let grant = self.memory.grant.map(|grant| now.wake_for(grant.until));
-        let quarantine = self.quarantine.map(|end| now.wake_for(end));
+        let quarantine = self.memory.quarantine.map(|end| now.wake_for(end));
         grant.max(quarantine).or(Some(now.boot))
     }
 
     /// Answers what was parked if nothing stands in its way any more.
     pub fn tick(&mut self, now: Stamp) -> Vec<VoterCommand> {
-        if self.quarantine.is_some() && !self.in_quarantine(now) {
-            self.quarantine = None;
+        if self.memory.quarantine.is_some() && !self.in_quarantine(now) {
+            self.memory.quarantine = None;
         }
         let Some(parked) = self.parked else { return Vec::new() };
         if now.longest_since(parked.at) > self.timetable.lease / 2 {
@@ -148,7 +158,8 @@ impl Voter {
         if self.in_quarantine(now) && !recorded {
             return Some(Refusal::Quarantine);
         }
-        self.live(now).filter(|live| live.holder != from).map(|_| Refusal::LeaseLive)
+        let live = self.live(now).filter(|live| live.holder != from && !taken_out(Fault::PrepareIgnoresLease));
+        live.map(|_| Refusal::LeaseLive)
     }
 
     fn refuse(&self, now: Stamp, to: NodeId, ballot: Ballot, why: Refusal) -> VoterCommand {
@@ -156,14 +167,14 @@ impl Voter {
     }
 
     fn speaks_for_itself(&self, from: NodeId, ballot: Ballot) -> bool {
-        ballot.node == from && self.candidates.contains(&from)
+        (ballot.node == from || taken_out(Fault::AnybodysBallot)) && self.candidates.contains(&from)
     }
 
     fn prepare(&mut self, now: Stamp, from: NodeId, ballot: Ballot, park: bool) -> Vec<VoterCommand> {
         if !self.speaks_for_itself(from, ballot) {
             return vec![self.refuse(now, from, ballot, Refusal::NotCandidate)];
         }
-        if ballot < self.register.promised {
+        if ballot < self.register.promised && !taken_out(Fault::PromiseGoesBack) {
             return vec![self.refuse(now, from, ballot, Refusal::HigherBallot)];
         }
         if let Some(why) = self.gate(now, from) {
@@ -176,7 +187,7 @@ impl Voter {
             return commands;
         }
         let mut commands = Vec::new();
-        if ballot > self.register.promised {
+        if ballot > self.register.promised || taken_out(Fault::PromiseGoesBack) {
             self.register.promised = ballot;
             commands.push(VoterCommand::Persist(self.register));
         }
@@ -188,18 +199,19 @@ impl Voter {
         if !self.speaks_for_itself(from, ballot) || !self.candidates.contains(&value.holder) {
             return vec![self.refuse(now, from, ballot, Refusal::NotCandidate)];
         }
-        if ballot < self.register.promised {
+        if ballot < self.register.promised && !taken_out(Fault::AcceptBelowPromise) {
             return vec![self.refuse(now, from, ballot, Refusal::HigherBallot)];
         }
         let mut commands = Vec::new();
         if self.register.accepted != Some((ballot, value)) {
             self.register = Register { promised: ballot, accepted: Some((ballot, value)) };
             commands.push(VoterCommand::Persist(self.register));
-        } else if self.memory.released == Some(value) {
-            // A late copy of an Accept whose tenure is over already: acknowledged, but it revives no lease.
-            return vec![reply(from, FromVoter::Accepted { ballot, lease: self.timetable.lease })];
         }
-        commands.push(self.start_lease(now, value));
+        // A late copy of an Accept whose tenure is over already, under whatever ballot, is acknowledged and revives nothing.
+        let over = self.memory.released == Some(value) && !taken_out(Fault::AcceptRevivesReleased);
+        if !over && !taken_out(Fault::AcceptGrantsNothing) {
+            commands.push(self.start_lease(now, value));
+        }
         commands.push(reply(from, FromVoter::Accepted { ballot, lease: self.timetable.lease }));
         commands
     }
@@ -226,20 +238,18 @@ impl Voter {
     fn may_renew(&self, from: NodeId, (epoch, incarnation): (Epoch, Incarnation)) -> bool {
         let Some((ballot, value)) = self.register.accepted else { return false };
         let promised = self.register.promised;
-        value == Value { epoch, holder: from, incarnation }
-            && self.memory.released != Some(value)
-            && (promised == ballot || promised.node == from)
+        (value == Value { epoch, holder: from, incarnation } || taken_out(Fault::RenewAnyHolder))
+            && (self.memory.released != Some(value) || taken_out(Fault::ReleasedIsRenewed))
+            && (promised == ballot || promised.node == from || taken_out(Fault::RenewDespitePromise))
     }
 
     fn release(&mut self, now: Stamp, from: NodeId, (epoch, incarnation): (Epoch, Incarnation)) -> Vec<VoterCommand> {
         let tenure = Value { epoch, holder: from, incarnation };
-        if self.register.accepted.is_none_or(|(_, value)| value != tenure) {
+        if self.register.accepted.is_none_or(|(_, value)| value != tenure) && !taken_out(Fault::ReleaseOfAnything) {
             return Vec::new();
         }
-        self.memory = Memory { grant: None, released: Some(tenure) };
-        if self.quarantine.is_some() {
-            self.quarantine = None; // what might have been forgotten was this lease, and it is over
-        }
+        // What might have been forgotten was this lease, and it is over.
+        self.memory = Memory { grant: None, released: Some(tenure), quarantine: None };
         let mut commands = vec![VoterCommand::Remember(self.memory)];
         commands.extend(self.tick(now));
         commands

@@ -1,6 +1,10 @@
 //! Telling systemd. Every call is non-blocking and may fail silently: outside of systemd there is nobody to tell.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket};
 use sd_notify::NotifyState;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The daemon is up.
@@ -29,4 +33,30 @@ pub fn alive() {
 /// The daemon is going.
 pub fn stopping(status: &str) {
     let _ = sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// Waits until process 1 has dealt with everything that was before this call: what it decided to start by then, it has
+/// started (sd_notify(3), `BARRIER=1`). False: it did not answer within `patience` milliseconds, or there is nobody to ask.
+#[must_use]
+pub fn barrier(patience: u16) -> bool {
+    ask_barrier(patience).unwrap_or(false)
+}
+
+fn ask_barrier(patience: u16) -> nix::Result<bool> {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(false) };
+    let path = path.as_encoded_bytes();
+    let address = match path.strip_prefix(b"@") {
+        Some(name) => UnixAddr::new_abstract(name)?,
+        None => UnixAddr::new(path)?,
+    };
+    let (ours, theirs) = nix::unistd::pipe()?;
+    let sender = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let rights = [theirs.as_raw_fd()];
+    let (text, control) = ([IoSlice::new(b"BARRIER=1")], [ControlMessage::ScmRights(&rights)]);
+    sendmsg(sender.as_raw_fd(), &text, &control, MsgFlags::empty(), Some(&address))?;
+    drop(theirs);
+    // Process 1 closes its copy when it has come to it.
+    let mut closed = [PollFd::new(ours.as_fd(), PollFlags::POLLHUP)];
+    poll(&mut closed, PollTimeout::from(patience))?;
+    Ok(closed[0].any().unwrap_or(false))
 }

@@ -1,11 +1,15 @@
-//! The register of one group as bytes: two slots of 512, written in turn, each complete with its checksum.
+//! The register of one group as bytes: two slots, written in turn, of two equal sectors each.
 //!
 //! ```text
-//!  slot  [magic 8][version 4][owner 8][sequence 8][boot 8][lease ns 8][length 2][state frame][fnv1a 8][zeros]
+//!  register  [slot 0: copy, copy][slot 1: copy, copy]                                       (a copy is one sector of 512)
+//!  copy      [magic 8][version 4][owner 8][sequence 8][boot 8][lease ns 8][length 2][state frame][fnv1a 8][zeros]
 //! ```
-//! A power cut in the middle of a write spoils only the slot being written, whose content nobody was told of yet.
-//! Anything else that does not add up is refused: a register is never guessed. The arbiter's files and the
-//! simulator's disks hold these bytes.
+//! A power cut in the middle of a write spoils at most the sector being written: the other copy in that slot is whole,
+//! with the new content or with the one before last, and the other slot is untouched. So a slot without a whole copy
+//! is damage, and it may have held a promise: it is refused, never guessed. One sector that rots is survived. (With one
+//! copy a slot, rot of the newest looked like a torn write, and a promise was forgotten: found by the simulator.)
+//!
+//! The arbiter's files and the simulator's disks hold these bytes.
 
 use crate::{Body, Frame, decode, encode};
 use hotspare_core::GroupId;
@@ -18,8 +22,9 @@ const MAGIC: &[u8; 8] = b"hotspreg";
 const HEADER: usize = 46;
 /// The version that is written and understood.
 pub const REGISTER_VERSION: u32 = 1;
-/// Bytes of a slot: one sector.
-pub const SLOT: usize = 512;
+const SECTOR: usize = 512;
+/// Bytes of a slot: one write.
+pub const SLOT: usize = 2 * SECTOR;
 /// Bytes of a register.
 pub const BYTES: usize = 2 * SLOT;
 
@@ -53,16 +58,21 @@ pub fn read(bytes: &[u8], owner: u64) -> Result<(u64, Kept), Unusable> {
         return Err(Unusable::Damaged("its length is wrong"));
     }
     let (first, second) = (read_slot(&bytes[..SLOT], owner)?, read_slot(&bytes[SLOT..], owner)?);
-    let newest = [first, second].into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
-    newest.ok_or(Unusable::Damaged("neither slot has a true checksum"))
+    Ok(if first.0 > second.0 { first } else { second })
 }
 
-/// `Ok(None)`: never written, or spoilt by a power cut while it was being written.
-fn read_slot(slot: &[u8], owner: u64) -> Result<Option<(u64, Kept)>, Unusable> {
+fn read_slot(slot: &[u8], owner: u64) -> Result<(u64, Kept), Unusable> {
+    let (one, other) = (read_copy(&slot[..SECTOR], owner)?, read_copy(&slot[SECTOR..], owner)?);
+    let newest = [one, other].into_iter().flatten().max_by_key(|(sequence, _)| *sequence);
+    newest.ok_or(Unusable::Damaged("neither copy in a slot has a true checksum"))
+}
+
+/// `Ok(None)`: not whole.
+fn read_copy(slot: &[u8], owner: u64) -> Result<Option<(u64, Kept)>, Unusable> {
     let word = |at: usize| u64::from_be_bytes(slot[at..at + 8].try_into().expect("eight"));
     let length = usize::from(u16::from_be_bytes([slot[44], slot[45]]));
     let end = HEADER + length;
-    if &slot[..8] != MAGIC || end + 8 > SLOT || fnv1a(&slot[..end]) != word(end) {
+    if &slot[..8] != MAGIC || end + 8 > SECTOR || fnv1a(&slot[..end]) != word(end) {
         return Ok(None);
     }
     let found = u32::from_be_bytes(slot[8..12].try_into().expect("four"));
@@ -97,7 +107,8 @@ pub fn slot(sequence: u64, owner: u64, kept: &Kept) -> (usize, [u8; SLOT]) {
     slot.extend(u16::try_from(body.len()).expect("small").to_be_bytes());
     slot.extend(body);
     slot.extend(fnv1a(&slot).to_be_bytes());
-    slot.resize(SLOT, 0);
+    slot.resize(SECTOR, 0);
+    slot.extend_from_within(..);
     let place = usize::from(sequence % 2 == 1) * SLOT;
     (place, slot.try_into().expect("resized"))
 }

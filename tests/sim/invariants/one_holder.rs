@@ -5,7 +5,9 @@
 use crate::cluster::World;
 
 pub fn check(world: &World) {
-    let awake = world.nodes.iter().filter(|node| world.now > node.asleep_until);
-    let believers: Vec<_> = awake.filter_map(|node| Some((node.id, node.believes(world.now)?))).collect();
-    assert!(believers.len() <= 1, "one_holder: {believers:?} all believe they hold");
+    for group in 0..world.profile.groups {
+        let awake = world.nodes.iter().filter(|node| world.now > node.asleep_until);
+        let believers: Vec<_> = awake.filter_map(|node| Some((node.id, node.believes(group, world.now)?))).collect();
+        assert!(believers.len() <= 1, "one_holder: {believers:?} all believe they hold group {group}");
+    }
 }

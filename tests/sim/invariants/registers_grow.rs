@@ -1,4 +1,5 @@
-//! I2: neither the promised nor the accepted ballot of a store ever goes back (lease.md 4.10; CASPaxos, Rystsov 2018).
+//! I2: neither the promised nor the accepted ballot of a store ever goes back, neither in memory nor on the disk that a
+//! restarted voter reads (lease.md 4.10; CASPaxos, Rystsov 2018).
 
 use hotspare_core::voter::Register;
 

@@ -5,6 +5,7 @@ use super::proposal::Proposal;
 use super::view::Outlook;
 use super::{Command, Event, Lease, Phase, Tenure, Why};
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::message::{Refusal, ToVoter};
 use crate::time::Stamp;
@@ -54,6 +55,10 @@ impl Lease {
             Outlook::Free => self.now.any_past(self.free_turn()),
             Outlook::Live(lease) => self.is_first_in_line(lease.holder),
         };
+        if let (true, Outlook::Live(lease)) = (taken_out(Fault::BidAsksHolder) && turn, outlook) {
+            let message = crate::message::PeerMessage::Ask { request: self.now.boot, to: self.config.me };
+            self.out.push(Command::ToPeer { to: lease.holder, message });
+        }
         if turn {
             self.start_bid(outlook == Outlook::Free);
         }
@@ -163,7 +168,8 @@ impl Lease {
         let lease = self.config.timetable.lease;
         let wait = self.rng.span(lease / 40, lease / 5);
         self.bid_not_before = self.now.plus(wait);
-        if matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_some()) {
+        let proposed = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_some());
+        if proposed && !taken_out(Fault::LifeUsedTwice) {
             // Some voter may have accepted that value. The next bid must not propose the same one under another
             // ballot: a majority put together from two ballots is none.
             self.life = Incarnation { boot: self.boot, nonce: self.rng.bits() };
@@ -180,7 +186,8 @@ impl Lease {
             Phase::Bidding(bid) if bid.proposal.ballot == ballot => {
                 let Some(granted) = bid.proposal.on_accepted(from, lease, majority) else { return };
                 let (began, accept) = (bid.proposal.began, bid.proposal.accept.clone().expect("acknowledged"));
-                let tenure = Tenure { value: accept.value, sent: accept.first_sent, lease: granted, held: true };
+                let sent = if taken_out(Fault::CountFromAnswer) { self.now } else { accept.first_sent };
+                let tenure = Tenure { value: accept.value, sent, lease: granted, held: true };
                 self.hold(tenure, self.now.longest_since(self.free_since.unwrap_or(began)));
             }
             Phase::Held(held) => {
@@ -227,6 +234,10 @@ impl Lease {
             _ => false,
         };
         if idle && value.holder == self.config.me && value.incarnation == self.life {
+            if taken_out(Fault::HandedIsHeld) {
+                let (sent, lease) = (self.now, self.config.timetable.lease);
+                return self.hold(Tenure { value, sent, lease, held: true }, Duration::ZERO);
+            }
             self.confirm(value);
         }
     }
@@ -266,7 +277,10 @@ impl Lease {
         match &mut self.phase {
             Phase::Confirming(confirm) => {
                 let Some(lease) = confirm.round.on_ack(from, round, granted, majority) else { return };
-                let (value, sent, since) = (confirm.value, confirm.round.sent, confirm.since);
+                let (value, mut sent, since) = (confirm.value, confirm.round.sent, confirm.since);
+                if taken_out(Fault::CountFromAnswer) {
+                    sent = self.now;
+                }
                 self.hold(Tenure { value, sent, lease, held: true }, self.now.longest_since(since));
             }
             Phase::Held(_) => self.on_renewed_held(from, round, granted),

@@ -1,8 +1,9 @@
 //! Letting go: of one's own accord, on request, or because the role ended. Never without the proof (H5, H9).
 
 use super::proposal::Proposal;
-use super::{ABSTAIN_MAX, ABSTAIN_MIN, Command, Ended, Event, Lease, Phase, Tenure, Verdict, Why};
+use super::{ABSTAIN_MAX, ABSTAIN_MIN, Command, Ended, Event, Lease, Phase, Tenure, Verdict, Why, YIELD_AGAIN};
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Incarnation, NodeId};
 use crate::message::{Answer, PeerMessage, ToVoter};
 use crate::time::Stamp;
@@ -41,9 +42,13 @@ impl Lease {
         assert!(held.ending.is_none(), "one ending at a time");
         let (epoch, to, why) = (held.tenure.value.epoch, ending.successor.map(|(node, _)| node), ending.why);
         held.ending = Some(ending);
+        held.yield_again = self.now.plus(YIELD_AGAIN);
         self.begin_refresh(); // phase 1 while the services stop: the handover itself is then one round
         self.out.push(Command::YieldRole);
         self.journal(Event::Yielding { epoch, to, why });
+        if taken_out(Fault::HandoverBeforeProof) {
+            self.end_tenure(Ended::Stopped);
+        }
     }
 
     /// The gate has proven that nothing of `incarnation` runs here (systemd.md, "No release without proof").
@@ -68,7 +73,8 @@ impl Lease {
         let why = ending.as_ref().map_or(why_ended(how), |ending| ending.why);
         let named = ending.as_ref().and_then(|ending| ending.successor);
         // A successor is named by the life it published last; if that is no longer true, whoever else is ready.
-        let successor = named.filter(|(node, life)| self.ready_peer(*node) == Some(*life)).or_else(|| self.best_peer());
+        let true_still = |(node, life): &(NodeId, Incarnation)| self.ready_peer(*node) == Some(*life);
+        let successor = named.filter(true_still).or_else(|| self.best_peer());
         match (&ending, how) {
             _ if !self.config.automatic => {}
             (None, Ended::Stopped) if !role_up => self.abstain_after_failure(),
@@ -175,7 +181,8 @@ impl Lease {
     /// A service failed for good: stop the role here and let another node try.
     pub(super) fn on_give_up(&mut self) {
         // What dies because the lease is over has not failed.
-        if matches!(&self.phase, Phase::Held(held) if held.ending.is_none()) {
+        // What failed before any gate was open was only refused.
+        if matches!(&self.phase, Phase::Held(held) if held.ending.is_none() && held.claimed) {
             self.abstain_after_failure();
             let successor = self.best_peer();
             self.begin_ending(Ending { why: Why::ServiceFailed, successor, asked_by: None });

@@ -2,8 +2,9 @@
 
 use super::handover::Ending;
 use super::proposal::Proposal;
-use super::{CLAIM_TIMEOUT, Command, Event, Lease, Phase, Tenure, Why};
+use super::{CLAIM_TIMEOUT, Command, Event, Lease, Phase, Tenure, Why, YIELD_AGAIN};
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Incarnation, NodeId};
 use crate::message::ToVoter;
 use crate::time::Stamp;
@@ -26,8 +27,12 @@ impl Round {
 
     /// Counts an answer; the shortest lease among the majority once it is complete, once.
     pub fn on_ack(&mut self, from: NodeId, round: u64, granted: Option<Duration>, majority: usize) -> Option<Duration> {
-        if round != self.number || self.acks.insert(from, granted?).is_some() || self.acks.len() != majority {
+        let current = round == self.number || taken_out(Fault::OldRoundsCount);
+        if !current || self.acks.insert(from, granted?).is_some() || self.acks.len() != majority {
             return None;
+        }
+        if taken_out(Fault::OwnLeaseCounts) {
+            return self.acks.values().copied().max();
         }
         self.acks.values().copied().min()
     }
@@ -46,6 +51,8 @@ pub(super) struct Held {
     pub refresh: Option<Proposal>,
     refresh_not_before: Stamp,
     pub ending: Option<Ending>,
+    /// When the end of the role is asked for again.
+    pub yield_again: Stamp,
 }
 
 impl Held {
@@ -61,6 +68,7 @@ impl Held {
             refresh: None,
             refresh_not_before: now,
             ending: None,
+            yield_again: now,
         }
     }
 
@@ -78,13 +86,19 @@ impl Held {
     }
 
     pub fn kill_at(&self) -> Stamp {
+        if taken_out(Fault::NoDriftMargin) {
+            return self.tenure.sent.plus(self.tenure.lease);
+        }
         self.tenure.sent.plus(self.timetable().kill())
     }
 
-    pub fn wake_at(&self) -> u64 {
-        let attempt = self.next_attempt().map_or(u64::MAX, |at| at.boot);
-        let refresh = self.refresh.as_ref().map_or(u64::MAX, |refresh| refresh.next_send.boot);
-        attempt.min(self.kill_at().boot).min(refresh)
+    pub fn wake_at(&self, now: Stamp) -> u64 {
+        let attempt = self.next_attempt().map_or(u64::MAX, |at| now.wake_before(at));
+        let mut refresh = self.refresh.as_ref().map_or(u64::MAX, |refresh| refresh.next_send.boot);
+        if self.ending.is_some() {
+            refresh = refresh.min(self.yield_again.boot);
+        }
+        attempt.min(now.wake_before(self.kill_at())).min(refresh)
     }
 
     /// H8 was refused: give up once no majority is left, and try again later with a higher ballot.
@@ -113,7 +127,12 @@ impl Lease {
     /// Leaves `Held` when its time is up, whatever else is going on.
     pub(super) fn expire(&mut self) {
         let Phase::Held(held) = &self.phase else { return };
-        if self.now.any_past(held.kill_at()) {
+        let over = if taken_out(Fault::HolderCountsSlow) {
+            self.now.both_past(held.kill_at())
+        } else {
+            self.now.any_past(held.kill_at())
+        };
+        if over {
             let why = Why::NoMajority { answering: self.answering(), voters: self.config.voters.len() };
             self.lose(why);
         }
@@ -128,7 +147,7 @@ impl Lease {
         if let Some(ending) = ending {
             self.refuse_ask(&ending);
         }
-        if claimed {
+        if claimed && !taken_out(Fault::ReleaseWithoutProof) {
             self.phase = Phase::Lost(tenure.value);
         } else {
             self.release(tenure.value); // no gate ever opened for it, so nothing of it runs
@@ -167,7 +186,7 @@ impl Lease {
     pub(super) fn step_held(&mut self) {
         let now = self.now;
         let Phase::Held(held) = &mut self.phase else { return };
-        if !held.claimed && now.any_past(held.since.plus(CLAIM_TIMEOUT)) {
+        if !held.claimed && now.any_past(held.since.plus(CLAIM_TIMEOUT)) && !taken_out(Fault::NoClaimTimeout) {
             let tenure = held.tenure;
             self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
             self.journal(Event::Released { epoch: tenure.value.epoch, why: Why::Unclaimed });
@@ -186,8 +205,18 @@ impl Lease {
             held.round = Some(round);
             self.tell_voters(message);
         }
+        self.yield_again();
         self.consider_refresh();
         self.consider_failback();
+    }
+
+    /// A stop that somebody's job has undone is asked for anew.
+    fn yield_again(&mut self) {
+        let Phase::Held(held) = &mut self.phase else { return };
+        if held.ending.is_some() && self.now.any_past(held.yield_again) {
+            held.yield_again = self.now.plus(YIELD_AGAIN);
+            self.out.push(Command::YieldRole);
+        }
     }
 
     pub(super) fn on_renewed_held(&mut self, from: NodeId, round: u64, granted: Option<Duration>) {
@@ -200,7 +229,8 @@ impl Lease {
         }
         let Some(current) = &mut held.round else { return };
         let Some(lease) = current.on_ack(from, round, granted, majority) else { return };
-        held.tenure = Tenure { sent: current.sent, lease, ..held.tenure };
+        let sent = if taken_out(Fault::CountFromAnswer) { self.now } else { current.sent };
+        held.tenure = Tenure { sent, lease, ..held.tenure };
         held.attempts = 0;
         let tenure = held.tenure;
         self.out.push(Command::Publish(tenure));
@@ -215,6 +245,7 @@ impl Lease {
         if held.refresh.is_none()
             && !prepared_for_handover
             && !held.stale.is_empty()
+            && !taken_out(Fault::NoRefresh)
             && now.any_past(held.refresh_not_before)
         {
             held.refresh_not_before = now.plus(self.config.timetable.lease / 4);

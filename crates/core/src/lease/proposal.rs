@@ -1,6 +1,7 @@
 //! One ballot on its way through the voters: promises first, then one value.
 
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::NodeId;
 use crate::time::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +47,11 @@ impl Proposal {
         if self.promises.len() < majority {
             return None;
         }
-        let newest = self.promises.values().flatten().max_by_key(|(ballot, _)| *ballot);
+        let newest = if taken_out(Fault::OldestValueWins) {
+            self.promises.values().flatten().min_by_key(|(ballot, _)| *ballot)
+        } else {
+            self.promises.values().flatten().max_by_key(|(ballot, _)| *ballot)
+        };
         Some(newest.map(|(_, value)| *value))
     }
 
@@ -60,7 +65,8 @@ impl Proposal {
     /// Counts an `Accepted`; the shortest lease among the majority once it is complete.
     pub fn on_accepted(&mut self, from: NodeId, lease: Duration, majority: usize) -> Option<Duration> {
         let accept = self.accept.as_mut()?;
-        accept.acks.insert(from, lease);
-        (accept.acks.len() >= majority).then(|| accept.acks.values().copied().min().expect("not empty"))
+        let again = accept.acks.insert(from, lease).is_some();
+        let twice = usize::from(again && taken_out(Fault::VotesCountTwice));
+        (accept.acks.len() + twice >= majority).then(|| accept.acks.values().copied().min().expect("not empty"))
     }
 }

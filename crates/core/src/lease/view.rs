@@ -2,6 +2,7 @@
 
 use super::{Command, Event, Lease, Phase};
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::message::{FromVoter, LiveLease, PeerMessage, ToVoter};
 use crate::time::Stamp;
@@ -54,7 +55,9 @@ impl Lease {
             view.live = live.map(|lease| (lease, now.plus(lease.left)));
             self.seen_holder |= live.is_some();
         }
-        self.counter = self.counter.max(counter);
+        if !taken_out(Fault::CounterNotRaised) {
+            self.counter = self.counter.max(counter);
+        }
         true
     }
 
@@ -63,7 +66,7 @@ impl Lease {
         let known = self.peers.get(&from).filter(|peer| peer.ready.is_some() && ready.is_some());
         let ready_since = known.map_or(now, |peer| peer.ready_since);
         self.peers.insert(from, PeerView { heard: now, ready, ready_since, holding });
-        if holding.is_some() && holding > self.epoch_of_phase() {
+        if holding.is_some() && holding > self.epoch_of_phase() && !taken_out(Fault::LaterEpochIgnored) {
             self.seen_holder = true;
             self.depose(from); // H6
         }

@@ -1,0 +1,43 @@
+//! I1: at most one value is ever chosen for an epoch, and values are chosen in the order of their epochs (lease.md 4.10;
+//! CASPaxos, Rystsov 2018). Holds whatever the clocks do.
+
+use hotspare_core::{Ballot, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who accepted what, and what has been chosen.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    accepted: BTreeMap<Ballot, (Value, BTreeSet<usize>)>,
+    chosen: BTreeMap<Ballot, Value>,
+}
+
+impl Ledger {
+    /// Notes that `voter` said it accepted `value` under `ballot`.
+    pub fn note(&mut self, voter: usize, ballot: Ballot, value: Value, majority: usize) {
+        let (known, voters) = self.accepted.entry(ballot).or_insert_with(|| (value, BTreeSet::new()));
+        assert!(*known == value, "chosen_once: {ballot:?} carries {known:?} and {value:?}");
+        voters.insert(voter);
+        if voters.len() >= majority && self.chosen.insert(ballot, value).is_none() {
+            self.check();
+        }
+    }
+
+    fn check(&self) {
+        for ((one_ballot, one), (other_ballot, other)) in self.chosen.iter().zip(self.chosen.iter().skip(1)) {
+            let follows = one == other || other.epoch > one.epoch;
+            assert!(follows, "chosen_once: {one:?} ({one_ballot:?}), then {other:?} ({other_ballot:?})");
+        }
+    }
+
+    /// Nobody holds what was not chosen, under one ballot: a majority put together from two is none.
+    pub fn check_holds(&self, value: Value) {
+        let chosen = self.chosen.values().any(|chosen| *chosen == value);
+        assert!(chosen, "chosen_once: {value:?} is held and was not chosen");
+    }
+
+    /// The value chosen under the highest ballot.
+    #[must_use]
+    pub fn newest(&self) -> Option<Value> {
+        self.chosen.values().next_back().copied()
+    }
+}
