@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools help demo test unit sim faults fuzz lab vm bench check fix build install tools
+.PHONY: labtools help demo test unit sim faults fuzz torture lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased vip-claim
@@ -21,6 +21,8 @@ fuzz:    ## TIME=600 (seconds for each target), TARGET=wire; needs cargo-fuzz an
 	-max_total_time=$(or $(TIME),600) -rss_limit_mb=2048 -malloc_limit_mb=64 || exit 1; done
 lab: labtools  ## all scenarios on real systemd; NAME=power-cut for one, RUNS=20 for many
 	vm-tests/run $(if $(RUNS),--runs $(RUNS)) $(NAME)
+torture: labtools  ## random faults on the nspawn cluster: MINUTES=30 SEED=7
+	vm-tests/run --torture $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 vm:      ## scenarios that need a kernel of their own: none yet
 	@echo "no scenario needs a virtual machine yet"
 check: tools  ## reads only: format, lints, tidy, licences

@@ -78,7 +78,7 @@ def prepare(log: Log) -> tuple[Path, Path]:
             raise MachineError("the build failed")
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
     # Keyed by content, so that a lab that is running keeps the programs it was started with.
-    parts = [target / name for name in [*PROGRAMS.split(), "lab-client"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file())
+    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file())
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
     installed = LAB / f"installed-{digest}"
     if not installed.exists():
@@ -86,7 +86,8 @@ def prepare(log: Log) -> tuple[Path, Path]:
         fresh.chmod(0o755)
         environment = {**os.environ, "DESTDIR": str(fresh), "PREFIX": "/usr", "PROGRAMS": PROGRAMS, "FROM": str(target)}
         sh_env(["units/install.sh"], environment)
-        shutil.copy2(target / "lab-client", fresh / "usr/bin/lab-client")
+        for tool in ("lab-client", "lab-history"):
+            shutil.copy2(target / tool, fresh / "usr/bin" / tool)
         try:
             fresh.rename(installed)
         except OSError:  # another lab was faster

@@ -1,4 +1,4 @@
-//! `lab-client ADDRESS:PORT --out FILE`: asks a web server every 2 ms who it is, until it is told to stop, and says what a
+//! `lab-client ADDRESS:PORT --out FILE [--history FILE]`: asks a web server every 2 ms who it is, until it is told to stop, and says what a
 //! client saw: the longest gap between two answers, and which nodes answered, in order.
 //!
 //! Each question is a connection of its own, many may be under way. A clock that all nodes share (they run on one
@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 struct Seen {
     sent: u64,
     answers: Vec<(Instant, String)>,
+    /// When each of them was asked for.
+    asked: Vec<Instant>,
 }
 
 async fn ask(target: &str) -> std::io::Result<String> {
@@ -38,6 +40,7 @@ async fn main() {
     let mut args = std::env::args().skip(1);
     let target = args.next().expect("ADDRESS:PORT");
     let out = args.nth(1).expect("--out FILE");
+    let history = args.nth(1);
     let mut terminate = signal(SignalKind::terminate()).expect("signals");
     let seen = Arc::new(Mutex::new(Seen::default()));
     let (origin, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
@@ -51,9 +54,11 @@ async fn main() {
         let (target, seen) = (target.clone(), seen.clone());
         seen.lock().expect("not poisoned").sent += 1;
         tokio::spawn(async move {
+            let began = Instant::now();
             if let Ok(Ok(name)) = tokio::time::timeout(PATIENCE, ask(&target)).await {
                 let mut seen = seen.lock().expect("not poisoned");
                 seen.answers.push((Instant::now(), name));
+                seen.asked.push(began);
                 if seen.answers.len() == READY {
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
                 }
@@ -63,6 +68,15 @@ async fn main() {
     tokio::time::sleep(PATIENCE).await; // what is under way may still come in
     let seen = seen.lock().expect("not poisoned");
     let at = |moment: Instant| (wall + (moment - origin)).as_micros();
+    if let Some(path) = history {
+        let mut text = String::new();
+        for ((to, name), from) in seen.answers.iter().zip(&seen.asked) {
+            let (from, to) = (u64::try_from(at(*from)).expect("fits"), u64::try_from(at(*to)).expect("fits"));
+            let line = serde_json::json!({"key": "default", "op": "read", "value": name, "from": from, "to": to});
+            text.push_str(&format!("{line}\n"));
+        }
+        std::fs::write(path, text).expect("writable");
+    }
     let mut turns: Vec<&str> = Vec::new();
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut gap = (Duration::ZERO, origin, origin);
