@@ -179,6 +179,8 @@ pub struct Part {
     pub paused: bool,
     /// When the node said that it abstains, until when (true time).
     pub abstains_until: u64,
+    /// Since when its gate has had no role behind it.
+    pub idle_since: Option<u64>,
     /// Somebody stopped the role by hand: neither is active, and that is as it should be.
     pub told_off: bool,
     /// An operator asked for this node since it last held.
@@ -222,6 +224,7 @@ impl Part {
             abstains_until: 0,
             asked: false,
             named: false,
+            idle_since: None,
             told_off: false,
             untaken_since: None,
             gate_broken_until: 0,
@@ -249,7 +252,7 @@ impl Part {
         (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
         self.populated.clear();
         (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
-        (self.abstains_until, self.untaken_since, self.gate_broken_until) = (0, None, 0);
+        (self.abstains_until, self.untaken_since, self.gate_broken_until, self.idle_since) = (0, None, 0, None);
         self.begun.clear();
     }
 

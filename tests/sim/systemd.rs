@@ -23,8 +23,10 @@ pub struct Deps {
     pub stopped_with: Vec<Unit>,
     pub on_failure: Vec<Unit>,
     conflicted_by: Vec<Unit>,
-    /// Stopped when this one is: RequiredBy, RequisiteOf, BoundBy, ConsistsOf, PropagatesStopTo.
+    /// Stopped when this one is: RequiredBy, RequisiteOf, BoundBy, ConsistsOf.
     stops: Vec<Unit>,
+    /// PropagatesStopTo: stopped when this one is *asked* to stop, not when it only stops along with another.
+    stops_if_asked: Vec<Unit>,
     bound_by: Vec<Unit>,
     /// Their starts fail when this one's does: RequiredBy, RequisiteOf, BoundBy.
     fails: Vec<Unit>,
@@ -106,9 +108,10 @@ impl Graph {
         for unit in 0..self.names.len() {
             let deps = self.deps[unit].clone();
             deps.conflicts.iter().for_each(|other| self.deps[*other].conflicted_by.push(unit));
-            for list in [&deps.requires, &deps.requisite, &deps.binds_to, &deps.part_of, &deps.stopped_with] {
+            for list in [&deps.requires, &deps.requisite, &deps.binds_to, &deps.part_of] {
                 list.iter().for_each(|other| self.deps[*other].stops.push(unit));
             }
+            deps.stopped_with.iter().for_each(|other| self.deps[*other].stops_if_asked.push(unit));
             for list in [&deps.requires, &deps.requisite, &deps.binds_to] {
                 list.iter().for_each(|other| self.deps[*other].fails.push(unit));
             }
@@ -457,7 +460,12 @@ impl Transaction {
                 pull(&deps.conflicts, Kind::Stop, true, true);
                 pull(&deps.conflicted_by, Kind::Stop, false, false);
             }
-            Kind::Stop => pull(&deps.stops, Kind::Stop, true, false),
+            Kind::Stop => {
+                pull(&deps.stops, Kind::Stop, true, false);
+                if by.is_none() {
+                    pull(&deps.stops_if_asked, Kind::Stop, true, false);
+                }
+            }
             Kind::Verify => {}
         }
         index

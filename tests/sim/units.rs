@@ -49,6 +49,7 @@ fn wrong_line() -> Option<(&'static str, &'static str, &'static str)> {
         (F::StandbyKeepsGate, "cluster-standby.target", " cluster-lease.service", ""),
         (F::StandbyUnordered, "replica.service", "After=", "X-Nothing="),
         (F::NoWayBackToStandby, "cluster-lease.service", " cluster-standby.target", ""),
+        (F::GateOutlivesRole, "cluster-lease.service", "PartOf=", "StopPropagatedFrom="),
         (F::ServiceOutlivesRole, "web.service", "PartOf=", "X-Nothing="),
         (F::NoGiveUp, "web.service", "OnFailure=", "X-Nothing="),
         (F::ProofOnce, "cluster-lease.service", "OnFailure=cluster-prove.service", "OnFailure="),

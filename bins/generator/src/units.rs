@@ -144,7 +144,7 @@ fn gate(names: &Names, group: &Group) -> String {
     let program = format!("{BINDIR}/hotspare-gate {}", names.0);
     format!(
         "{}[Unit]\nDescription=Lease gate of the group {}\nDocumentation=man:hotspare-gate(8)\n\
-         After=hotspare-leased.service {slice} {prove}\nWants={slice}\nStopPropagatedFrom={}\nOnFailure={prove} {}\n\
+         After=hotspare-leased.service {slice} {prove}\nWants={slice}\nPartOf={}\nOnFailure={prove} {}\n\
          RefuseManualStop=yes\nStartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\
          X-RestartIfChanged=false\nX-StopIfChanged=false\n\n\
          [Service]\nType=notify\nNotifyAccess=exec\nRestart=no\nSlice=hotspare.slice\n\

@@ -5,6 +5,7 @@ pub mod converges;
 pub mod epochs_grow;
 pub mod heals;
 pub mod later_epoch_stops;
+pub mod no_idle_gate;
 pub mod one_active;
 pub mod one_holder;
 pub mod one_role;
@@ -21,7 +22,8 @@ pub mod taken_or_given_back;
 use crate::cluster::World;
 
 /// Panics with the name of the promise that is broken.
-pub fn check(world: &World) {
+pub fn check(world: &mut World) {
+    no_idle_gate::check(world);
     one_role::check(world);
     if world.profile.clocks_hold() {
         one_holder::check(world);
