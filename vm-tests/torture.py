@@ -114,7 +114,11 @@ class Round:
     def reboot(self):
         node = self.data()
         if node.process:
-            node.reboot()
+            # As `systemctl poweroff` without logind, which does not survive a restart of dbus-daemon (systemd(1), SIGRTMIN+4).
+            node.execute("kill -s RTMIN+4 1")
+            node.wait_for_shutdown()
+            node.start()
+            node.wait_booted()
             return f"{node.name}: rebooted"
 
     def play(self) -> None:

@@ -62,6 +62,11 @@ pub enum Happening {
         group: usize,
         boot: u64,
     },
+    /// An operator lets it move again, a second time: the first may have come while it slept.
+    Resume {
+        node: usize,
+        group: usize,
+    },
     Everyday,
     PowerOn(usize),
     StartLease {
@@ -197,6 +202,7 @@ impl World {
                     crate::faults::rejoin(self, node, group);
                 }
             }
+            Happening::Resume { node, group } => self.lease(node, group, Input::Pause(false)),
             Happening::Everyday => crate::faults::everyday_thing(self),
             Happening::PowerOn(node) => self.power_on(node),
             Happening::StartLease { node, boot } => self.start_lease(node, boot),
@@ -343,8 +349,7 @@ impl World {
         let overdue = overdue(part, stamp);
         let Some(lease) = &mut part.lease else { return };
         part.named = lease.status().phase == PhaseName::Confirming;
-        let mut commands = lease.handle(stamp, Input::Pause(part.paused));
-        commands.extend(lease.handle(stamp, standby));
+        let mut commands = lease.handle(stamp, standby);
         // A gate that hung up while the daemon was stopped is noticed when it goes on.
         commands.extend(lease.handle(stamp, Input::GateWaiting(part.shell.waiting.is_some())));
         if let Some((incarnation, how)) = part.proof.filter(|_| lease.status().phase == PhaseName::Lost) {
@@ -412,6 +417,7 @@ impl World {
                 self.stats.answers += 1;
                 self.answered(node, group, request, verdict);
             }
+            Command::Keep(pause) => self.nodes[node].parts[group].pause = pause,
             Command::Journal(event) => self.journal(node, group, event),
         }
     }
@@ -439,6 +445,8 @@ impl World {
                 assert!(!over, "readopts_the_living: node {node} takes up a tenure that is proven over");
                 assert!(!self.nodes[node].past_belief(group, self.now), "readopts_the_living: node {node}, past U");
             }
+            CoreEvent::Paused => self.nodes[node].parts[group].paused = true,
+            CoreEvent::Resumed => self.nodes[node].parts[group].paused = false,
             CoreEvent::Abstains { span } => {
                 // By the node's own clocks, whichever is faster: at least this long in true time.
                 let least = crate::node::span(span) * 9 / 10;
@@ -533,11 +541,13 @@ impl World {
                 hold_down: Duration::from_secs(3),
                 failback: false,
                 automatic: true,
+                moves_per_hour: 0,
             };
             let (seed, now) = (self.rng.bits(), self.now);
             let stamp = self.nodes[node].clock.read(now);
             let part = &mut self.nodes[node].parts[group];
-            let lease = hotspare_core::lease::Lease::new(config, stamp, boot, seed);
+            let lease = hotspare_core::lease::Lease::new(config, stamp, boot, seed).with_pause(part.pause);
+            part.paused = part.pause.on;
             // As bins/leased does: a tenure without a claim has no gate, one with a proof is over.
             part.lease = Some(match part.page {
                 Some(tenure) => {

@@ -243,8 +243,9 @@ fn job(world: &mut World, node: usize, group: usize) {
     for other in &mut world.nodes {
         other.parts[group].asked = true;
     }
-    // Stopping a unit that the role requires stops the role.
-    world.nodes[node].parts[group].told_off = kind == Kind::Stop;
+    if unit != units.service {
+        world.nodes[node].parts[group].told_off = kind == Kind::Stop;
+    }
     world.job((node, group), unit, kind, Mode::Replace);
     if kind == Kind::Stop && !world.rng.one_in(4) {
         let after = world.rng.below(ms(8000));
@@ -265,6 +266,11 @@ pub fn rejoin(world: &mut World, node: usize, group: usize) {
     assert!(told || !settled || !awake(world, node), "off_only_by_wish: node {node} is off, and nobody stopped it");
     if awake(world, node) && off && manager.state(units.multi_user) == State::Active {
         world.job((node, group), units.standby, Kind::Start, Mode::Fail);
+    }
+    // What somebody stopped by hand, somebody starts again.
+    let manager = &world.nodes[node].parts[group].manager;
+    if awake(world, node) && manager.is_active(units.primary) && manager.state(units.service) == State::Inactive {
+        world.job((node, group), units.service, Kind::Start, Mode::Replace);
     }
     if awake(world, node) && manager_lost(world, node, group) {
         world.job((node, group), units.prove, Kind::Start, Mode::Replace);
@@ -299,8 +305,7 @@ fn pause(world: &mut World, any: usize, group: usize) {
     let node = any % world.profile.candidates;
     let on = !world.nodes[node].parts[group].paused;
     if awake(world, node) && world.now >= world.nodes[node].stopped_until {
-        world.nodes[node].parts[group].paused = on;
-        world.lease(node, group, Input::Tick);
+        world.lease(node, group, Input::Pause(on));
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::systemd::{Manager, State, Unit};
 use crate::units::Units;
 use hotspare_core::lease::{Ended, Input, Lease, PhaseName, Tenure};
+use hotspare_core::message::Pause;
 use hotspare_core::rng::Rng;
 use hotspare_core::voter::{Memory, Register, Voter};
 use hotspare_core::{Incarnation, NodeId, Stamp, Timetable};
@@ -177,6 +178,8 @@ pub struct Part {
     pub lease_wake: u64,
     pub voter_wake: u64,
     pub paused: bool,
+    /// On disk: the last word on pausing.
+    pub pause: Pause,
     /// When the node said that it abstains, until when (true time).
     pub abstains_until: u64,
     /// Since when its gate has had no role behind it.
@@ -221,6 +224,7 @@ impl Part {
             lease_wake: 0,
             voter_wake: 0,
             paused: false,
+            pause: Pause::default(),
             abstains_until: 0,
             asked: false,
             named: false,

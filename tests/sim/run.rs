@@ -4,6 +4,7 @@ use crate::cluster::{Happening, World};
 use crate::node::span;
 use crate::profile::Profile;
 use crate::{faults, invariants};
+use hotspare_core::lease::Input;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What happened in a run, or in many.
@@ -77,10 +78,11 @@ fn play(world: &mut World) {
     world.tell(|| "the faults end".into());
     for node in 0..world.profile.candidates {
         for group in 0..world.profile.groups {
-            world.nodes[node].parts[group].paused = false;
+            world.lease(node, group, Input::Pause(false));
             world.nodes[node].parts[group].gate_broken_until = 0;
             let boot = world.nodes[node].boot;
             world.at(calm + 12_000_000_000, Happening::Rejoin { node, group, boot });
+            world.at(calm + 12_000_000_000, Happening::Resume { node, group });
             // A node that abstains after a failed service is brought back by an operator, here as in life.
             world.operator_asks(node, group, None);
         }

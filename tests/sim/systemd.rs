@@ -60,6 +60,13 @@ impl Graph {
             for line in text.lines() {
                 let Some((key, values)) = line.split_once('=') else { continue };
                 let values: Vec<Unit> = match key {
+                    "PropagatesStopTo" => {
+                        for name in values.split_whitespace() {
+                            let other = graph.unit(name);
+                            graph.deps[other].stopped_with.push(unit);
+                        }
+                        continue;
+                    }
                     "Requires" | "Requisite" | "BindsTo" | "Wants" | "Conflicts" | "After" | "PartOf"
                     | "StopPropagatedFrom" | "OnFailure" => {
                         values.split_whitespace().map(|name| graph.unit(name)).collect()

@@ -108,7 +108,7 @@ fn primary(names: &Names, group: &Group, addresses: &[String]) -> String {
     let all = [all.as_slice(), &[&names.up()]].concat().join(" ");
     format!(
         "{}[Unit]\nDescription=Primary role of the group {}\nDocumentation=man:hotspare(7)\n\
-         Requires=multi-user.target\nBindsTo={gate}\nRequires={all}\nAfter={gate} {all}\n\
+         Requires=multi-user.target\nBindsTo={gate}\nWants={all}\nAfter={gate} {all}\n\
          Conflicts={} rescue.target emergency.target\nOnFailure={}\n{}IgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
         header("Starting this asks the cluster for the primary role"),
         names.0,
@@ -243,7 +243,9 @@ fn enter(names: &Names) -> String {
     )
 }
 
-/// The drop-in of a user's unit: it runs only behind an open gate, and dies with it.
+/// The drop-in of a user's unit: it runs only behind an open gate, and dies with it. The primary target *wants* it, because a
+/// restart of a unit restarts what requires it, and with that the whole role. A failed start is told by OnFailure=; a stop by
+/// hand is an operator's own business (PropagatesStopTo= would act on every crash as well: tried).
 fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     let gate = names.gate();
     let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
@@ -255,7 +257,8 @@ fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
         assert = behind_the_gate(names),
     );
     if unit.ends_with(".service") {
-        text.push_str(&format!("\n[Service]\nSlice={}\n", names.slice()));
+        // Direct: a failure that Restart= mends is none, and OnFailure= is not started for it.
+        text.push_str(&format!("\n[Service]\nSlice={}\nRestartMode=direct\n", names.slice()));
     }
     text
 }
@@ -277,7 +280,7 @@ fn address_unit(names: &Names, group: &Group, place: &str) -> String {
     format!(
         "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n\n\
-         [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=on-failure\nRestartSec=20ms\n\
+         [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\n\
          RestartSteps=6\nRestartMaxDelaySec=2\nWatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\n\
          CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n",
         header("The address: last up and first down"),

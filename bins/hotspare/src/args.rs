@@ -39,7 +39,7 @@ pub enum Command {
         #[arg(long, value_name = "NODE")]
         to: Option<String>,
     },
-    /// Stop all moves that nobody asked for, on this node.
+    /// Stop all moves that nobody asked for, on all candidates, also across reboots. Leases are kept.
     Pause,
     /// Allow them again.
     Resume,

@@ -9,7 +9,7 @@ pub fn render(status: &NodeStatus, colour: bool) -> String {
     let paint = Paint(colour);
     let mut text = format!("cluster {}, seen from {}\n", paint.bold(&status.cluster), paint.bold(&status.node));
     if status.paused {
-        let _ = writeln!(text, "{}", paint.warn("paused: nothing moves by itself on this node (hotspare resume)"));
+        let _ = writeln!(text, "{}", paint.warn("paused: nothing moves by itself (hotspare resume)"));
     }
     for group in &status.groups {
         text.push('\n');
@@ -120,7 +120,7 @@ mod tests {
         };
         let expected = "\
 cluster demo, seen from alpha
-paused: nothing moves by itself on this node (hotspare resume)
+paused: nothing moves by itself (hotspare resume)
 
 default  standby: stands by for beta
   leads       beta (epoch 7, lease 1500 of 1818 ms left)

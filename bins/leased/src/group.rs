@@ -6,6 +6,7 @@ use hotspare_bus::lease1::Lease1;
 use hotspare_config::{Config, Group, Node};
 use hotspare_control::{CandidateLine, GroupStatus, How, Life, Proof, Tell, VoterLine};
 use hotspare_core::lease::{Command, Ended, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure};
+use hotspare_core::message::Pause;
 use hotspare_core::{Epoch, Incarnation, NodeId, Stamp};
 use hotspare_daemon::{Exit, Failure, clock};
 use hotspare_page::PageWriter;
@@ -77,11 +78,13 @@ impl GroupRun {
                 hold_down: group.hold_down,
                 failback: group.failback,
                 automatic: !group.is_lock(),
+                moves_per_hour: group.moves_per_hour,
             },
             clock::now(),
             boot,
             clock::seed(),
-        );
+        )
+        .with_pause(recall_pause(&group.name));
         let former = former.filter(|tenure| tenure.value.incarnation.boot == boot);
         let lease = match former {
             // A tenure without a claim has no gate: nothing of it runs, and a gate on its way will have to ask. A claim
@@ -191,6 +194,7 @@ impl GroupRun {
                 }
             }
             Command::Answer { request, verdict } => self.answer(config, request, verdict),
+            Command::Keep(pause) => keep_pause(&self.config.name, pause),
             Command::Journal(event) => self.why = story::tell(config, &me.name, &self.config, event),
             Command::ToVoter { .. } | Command::ToPeer { .. } => network.push(command),
         }
@@ -315,6 +319,10 @@ impl GroupRun {
         Input::Standby(active)
     }
 
+    pub fn paused(&self) -> bool {
+        self.lease.status().paused
+    }
+
     /// Whether stopping this daemon now would leave something half done.
     pub fn is_handing_over(&self) -> bool {
         matches!(self.lease.status().phase, PhaseName::HandingOver)
@@ -360,6 +368,9 @@ impl GroupRun {
             _ if !status.quorum => format!("no quorum: {answering} of {} voters answer", status.voters.len()),
             PhaseName::Confirming => "named as successor; confirming".into(),
             _ if status.paused => "paused: takes nothing by itself (hotspare resume)".into(),
+            _ if status.too_many_moves => {
+                "took the role too often within an hour: waits to be asked (hotspare switchover)".into()
+            }
             _ if self.config.is_lock() => "free, or held elsewhere".into(),
             _ if !status.standby => "off: neither role is active here (systemctl start the standby target)".into(),
             _ => match (status.abstains_for, status.live) {
@@ -444,6 +455,29 @@ fn role(group: &Group, status: &Status) -> &'static str {
         PhaseName::Watching | PhaseName::Bidding if group.is_lock() => "lock",
         PhaseName::Watching | PhaseName::Bidding if status.standby => "standby",
         PhaseName::Watching | PhaseName::Bidding => "off",
+    }
+}
+
+/// Where what has to survive a reboot is kept.
+fn state_file(group: &str) -> PathBuf {
+    let folder = std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from("/var/lib/hotspare"), PathBuf::from);
+    folder.join(format!("{group}.pause"))
+}
+
+fn recall_pause(group: &str) -> Pause {
+    let text = std::fs::read_to_string(state_file(group)).unwrap_or_default();
+    let word = text.trim().split_once(' ').and_then(|(version, on)| Some((version.parse().ok()?, on.parse().ok()?)));
+    word.map_or_else(Pause::default, |(version, on)| Pause { version, on })
+}
+
+fn keep_pause(group: &str, pause: Pause) {
+    let (path, fresh) = (state_file(group), state_file(group).with_extension("new"));
+    let text = format!("{} {}\n", pause.version, pause.on);
+    if let Err(error) = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path)) {
+        tracing::error!(
+            "cannot write {}: {error}; after a restart this node asks the others whether it is paused",
+            path.display()
+        );
     }
 }
 

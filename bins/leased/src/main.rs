@@ -58,18 +58,7 @@ fn main() -> ExitCode {
         let groups = groups.collect::<Result<BTreeMap<_, _>, Failure>>()?;
         let (to_voters, to_peers) = (routes(&config, &me, Port::Arbiter), routes(&config, &me, Port::Lease));
         let (bus, updates) = channel(64);
-        let node = NodeRun {
-            config,
-            me,
-            voters,
-            peers,
-            to_voters,
-            to_peers,
-            groups,
-            paused: false,
-            bus,
-            published: BTreeMap::new(),
-        };
+        let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, bus, published: BTreeMap::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, updates))
     })
@@ -85,7 +74,6 @@ struct NodeRun {
     to_voters: BTreeMap<NodeId, Vec<SocketAddr>>,
     to_peers: BTreeMap<NodeId, Vec<SocketAddr>>,
     groups: BTreeMap<GroupId, GroupRun>,
-    paused: bool,
     bus: Sender<(String, hotspare_bus::lease1::Lease1)>,
     published: BTreeMap<GroupId, hotspare_bus::lease1::Lease1>,
 }
@@ -273,7 +261,6 @@ impl NodeRun {
                 return;
             }
             Ask::Pause { on } => {
-                self.paused = *on;
                 for group in self.groups.keys().copied().collect::<Vec<_>>() {
                     self.input(group, Input::Pause(*on), out);
                 }
@@ -330,7 +317,7 @@ impl NodeRun {
             cluster: self.config.cluster.clone(),
             node: self.me.name.clone(),
             config: format!("{:016x}", self.config.digest),
-            paused: self.paused,
+            paused: self.groups.values().any(GroupRun::paused),
             // In the order of the file, as its writer thinks of them.
             groups: (self.config.groups.iter())
                 .filter_map(|group| Some(self.groups.get(&group.id)?.status(&self.config, &self.me)))

@@ -24,15 +24,20 @@ fn parts(event: Event) -> (Option<Epoch>, Option<NodeId>, Option<Why>, Option<Du
     match event {
         Event::Acquired { epoch, from, took } => (Some(epoch), from, None, Some(took)),
         Event::RoleUp { epoch, took } => (Some(epoch), None, None, Some(took)),
-        Event::Readopted { epoch } | Event::Refreshed { epoch } => (Some(epoch), None, None, None),
+        Event::Readopted { epoch }
+        | Event::Refreshed { epoch }
+        | Event::NobodyLeft { epoch }
+        | Event::FailedWhilePaused { epoch } => (Some(epoch), None, None, None),
         Event::Lost { epoch, why } | Event::Released { epoch, why } => (Some(epoch), None, Some(why), None),
         Event::Yielding { epoch, to, why } => (Some(epoch), to, Some(why), None),
         Event::HandedOver { epoch, to, why } => (Some(epoch), Some(to), Some(why), None),
         Event::VoterSilent { voter, .. } | Event::VoterBack { voter, .. } => (None, Some(voter), None, None),
         Event::BidLost { wait: span } | Event::Abstains { span } => (None, None, None, Some(span)),
-        Event::BidStarted { .. } | Event::WishRefused { .. } | Event::Paused | Event::Resumed => {
-            (None, None, None, None)
-        }
+        Event::BidStarted { .. }
+        | Event::WishRefused { .. }
+        | Event::TooManyMoves { .. }
+        | Event::Paused
+        | Event::Resumed => (None, None, None, None),
     }
 }
 
@@ -113,9 +118,28 @@ impl Words<'_> {
                 Notice,
                 format!("primary in epoch {epoch}: everything is up after {}", span(took)),
             ),
-            Event::Paused => {
-                (message_id::PAUSED, Notice, "paused: nothing moves by itself until `hotspare resume`".into())
-            }
+            Event::TooManyMoves { moves } => (
+                message_id::TOO_MANY_MOVES,
+                Warning,
+                format!("took the role {moves} times within an hour without being asked: waits to be asked now"),
+            ),
+            Event::NobodyLeft { epoch } => (
+                message_id::NOBODY_LEFT,
+                Priority::Critical,
+                format!(
+                    "a service failed for good in epoch {epoch} and no other candidate is ready: the group stays down"
+                ),
+            ),
+            Event::FailedWhilePaused { epoch } => (
+                message_id::FAILED_WHILE_PAUSED,
+                Priority::Error,
+                format!("a service failed for good in epoch {epoch}; moves are paused, so it stays down"),
+            ),
+            Event::Paused => (
+                message_id::PAUSED,
+                Notice,
+                "paused on all candidates: nothing moves by itself until `hotspare resume`".into(),
+            ),
             Event::Resumed => (message_id::RESUMED, Notice, "resumed".into()),
         }
     }

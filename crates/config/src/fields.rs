@@ -94,6 +94,22 @@ pub fn span_property(node: &KdlNode, key: &str, problems: &mut Vec<Problem>) -> 
     span_entry(entry, &format!("`{key}`"), problems)
 }
 
+/// The only argument of `node` as an integer.
+pub fn number_argument(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<Spanned<i128>> {
+    let name = node.name().value();
+    no_children(node, problems);
+    only_properties(node, &[], problems);
+    let mut entries = node.entries().iter().filter(|entry| entry.name().is_none());
+    let number =
+        entries.next().and_then(|entry| Some(Spanned { value: entry.value().as_integer()?, span: entry.span() }));
+    if number.is_none() || entries.next().is_some() {
+        let help = format!("for example: {}", example(name));
+        complain(problems, name_span(node), format!("`{name}` needs one integer"), help);
+        return None;
+    }
+    number
+}
+
 /// The only argument of `node` as a span of time.
 pub fn span_argument(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<Spanned<Duration>> {
     let name = node.name().value();
@@ -148,6 +164,7 @@ fn example(node: &str) -> &'static str {
         "candidates" => "candidates \"alpha\" \"beta\"",
         "address" => "address \"192.0.2.10/24\" interface=\"eth0\"",
         "unit" | "standby-unit" => "unit \"nginx.service\"",
+        "moves-per-hour" => "moves-per-hour 10",
         "failback" => "failback \"manual\"",
         _ => "outage-budget \"2s\"",
     }

@@ -64,6 +64,8 @@ pub struct Group {
     pub failback: bool,
     pub boot_grace: Duration,
     pub hold_down: Duration,
+    /// How often a node takes the role within an hour without being asked; 0: no limit.
+    pub moves_per_hour: usize,
     pub addresses: Vec<Address>,
     /// The user's units that run on the primary, started in this order and stopped in reverse.
     pub units: Vec<String>,

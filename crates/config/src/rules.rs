@@ -14,6 +14,8 @@ use miette::SourceSpan;
 use std::time::Duration;
 
 const BOOT_GRACE: Duration = Duration::from_secs(10);
+/// A role that came by itself more often than this has a problem that moving does not solve.
+const MOVES_PER_HOUR: usize = 10;
 const HOLD_DOWN: Duration = Duration::from_secs(10);
 /// More would not fit the timers of one daemon and was never tried.
 const NODES_MAX: usize = 64;
@@ -278,12 +280,22 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         timetable: timetable.unwrap_or_else(|| Timetable::for_budget(BUDGET_DEFAULT).expect("on offer")),
         failback,
         boot_grace: group.boot_grace.as_ref().map_or(BOOT_GRACE, |grace| grace.value),
+        moves_per_hour: moves_per_hour(group, problems),
         hold_down: group.hold_down.as_ref().map_or(HOLD_DOWN, |down| down.value),
         addresses: group.addresses.iter().filter_map(|address| one_address(address, problems)).collect(),
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),
         standby_units: group.standby_units.iter().map(|unit| unit.value.clone()).collect(),
         name,
     }
+}
+
+fn moves_per_hour(group: &RawGroup, problems: &mut Vec<Problem>) -> usize {
+    let Some(written) = &group.moves_per_hour else { return MOVES_PER_HOUR };
+    usize::try_from(written.value).ok().filter(|moves| *moves <= 1000).unwrap_or_else(|| {
+        let help = "0 to 1000; 0 means no limit, the default is 10";
+        complain(problems, written.span, "`moves-per-hour` is out of range", help);
+        MOVES_PER_HOUR
+    })
 }
 
 const SUFFIXES: [&str; 5] = [".service", ".socket", ".timer", ".path", ".target"];
@@ -299,6 +311,8 @@ fn good_unit(unit: &Spanned<String>, problems: &mut Vec<Problem>) {
             format!("\"{name}\": mounts of a group are not supported yet"),
             "leave it out; a file system that moves needs a volume".into(),
         )
+    } else if [".slice", ".scope", ".swap", ".device"].iter().any(|kind| name.ends_with(kind)) {
+        (format!("\"{name}\" is no unit that a role can start"), format!("one that ends in {}", SUFFIXES.join(", ")))
     } else if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
         (format!("\"{name}\" has no unit type"), format!("write it in full: \"{name}.service\""))
     } else if name.contains("@.") {

@@ -1,7 +1,8 @@
 //! The shape of the file: which nodes there are, what they take. What the values mean is the business of `rules`.
 
 use crate::fields::{
-    Spanned, arguments, complain, name_span, no_children, only_properties, property, span_argument, span_property,
+    Spanned, arguments, complain, name_span, no_children, number_argument, only_properties, property, span_argument,
+    span_property,
 };
 use crate::problem::{Problem, suggest};
 use kdl::{KdlDocument, KdlNode};
@@ -40,6 +41,7 @@ pub struct RawGroup {
     pub failback: Option<Spanned<String>>,
     pub boot_grace: Option<Spanned<Duration>>,
     pub hold_down: Option<Spanned<Duration>>,
+    pub moves_per_hour: Option<Spanned<i128>>,
     pub addresses: Vec<RawAddress>,
     pub units: Vec<Spanned<String>>,
     pub standby_units: Vec<Spanned<String>>,
@@ -51,8 +53,17 @@ pub struct RawAddress {
 }
 
 const TOP: [&str; 5] = ["cluster", "heartbeat", "node", "voters", "group"];
-const GROUP: [&str; 8] =
-    ["candidates", "outage-budget", "failback", "boot-grace", "hold-down", "address", "unit", "standby-unit"];
+const GROUP: [&str; 9] = [
+    "candidates",
+    "outage-budget",
+    "failback",
+    "boot-grace",
+    "hold-down",
+    "moves-per-hour",
+    "address",
+    "unit",
+    "standby-unit",
+];
 
 /// Reads `text` as KDL and sorts it into [`Raw`]; `None` if it is not KDL at all.
 pub fn read(text: &str) -> (Option<Raw>, Vec<Problem>) {
@@ -171,6 +182,7 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
         failback: None,
         boot_grace: None,
         hold_down: None,
+        moves_per_hour: None,
         addresses: Vec::new(),
         units: Vec::new(),
         standby_units: Vec::new(),
@@ -194,6 +206,7 @@ fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut
         "outage-budget" => group.outage_budget = span_argument(child, problems),
         "boot-grace" => group.boot_grace = span_argument(child, problems),
         "hold-down" => group.hold_down = span_argument(child, problems),
+        "moves-per-hour" => group.moves_per_hour = number_argument(child, problems),
         "address" => {
             only_properties(child, &["interface"], problems);
             no_children(child, problems);

@@ -30,7 +30,7 @@ pub use status::{PeerStatus, PhaseName, Status, VoterStatus};
 use crate::ballot::{Ballot, Value};
 use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
-use crate::message::{FromVoter, PeerMessage, ToVoter};
+use crate::message::{FromVoter, Pause, PeerMessage, ToVoter};
 use crate::rng::Rng;
 use crate::time::Stamp;
 use crate::timetable::Timetable;
@@ -38,7 +38,7 @@ use bid::{Bid, Confirm};
 use handover::Handing;
 use hold::Held;
 use request::Wish;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use view::{PeerView, VoterView};
 
@@ -46,6 +46,7 @@ use view::{PeerView, VoterView};
 pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(15);
 /// While the role is being stopped, this is asked for again and again: a job of somebody else's can undo the stop.
 pub const YIELD_AGAIN: Duration = Duration::from_secs(2);
+const HOUR: Duration = Duration::from_secs(3600);
 /// The first abstention after a service failed for good; doubles up to [`ABSTAIN_MAX`].
 pub const ABSTAIN_MIN: Duration = Duration::from_secs(60);
 /// The longest abstention.
@@ -67,6 +68,8 @@ pub struct LeaseConfig {
     pub failback: bool,
     /// Bid without being asked. False for a group that is a pure lock (`hotspare-lease hold`).
     pub automatic: bool,
+    /// How often within an hour this node takes the role without being asked; 0: as often as it comes.
+    pub moves_per_hour: usize,
 }
 
 /// What happened.
@@ -124,6 +127,8 @@ pub enum Command {
         request: u64,
         verdict: Verdict,
     },
+    /// Keep this across restarts and reboots.
+    Keep(Pause),
     Journal(Event),
 }
 
@@ -167,7 +172,9 @@ pub struct Lease {
     phase: Phase,
     standby: bool,
     gate_waiting: bool,
-    paused: bool,
+    pause: Pause,
+    /// When this node took the role without being asked, within the last hour.
+    moves: VecDeque<Stamp>,
     abstain_until: Option<Stamp>,
     failures: u32,
     wish: Option<Wish>,
@@ -204,7 +211,8 @@ impl Lease {
             phase: Phase::Watching,
             standby: false,
             gate_waiting: false,
-            paused: false,
+            pause: Pause::default(),
+            moves: VecDeque::new(),
             abstain_until: None,
             failures: 0,
             wish: None,
@@ -218,6 +226,13 @@ impl Lease {
             echoes: Vec::new(),
             out: Vec::new(),
         }
+    }
+
+    /// What was kept of [`Command::Keep`].
+    #[must_use]
+    pub fn with_pause(mut self, pause: Pause) -> Lease {
+        self.pause = pause;
+        self
     }
 
     /// Takes up the tenure that a former life of this daemon published in this boot. `emptied`: its gate has left a
@@ -311,7 +326,12 @@ impl Lease {
             return;
         }
         match message {
-            PeerMessage::Hello { ready, holding } => self.note_peer(from, ready, holding),
+            PeerMessage::Hello { ready, holding, pause } => {
+                if pause.version > self.pause.version {
+                    self.set_pause(pause);
+                }
+                self.note_peer(from, ready, holding);
+            }
             PeerMessage::Ask { request, to } => self.on_ask(from, request, to),
             PeerMessage::Answer { request, verdict } => self.on_answer(request, verdict),
             PeerMessage::Handed { epoch, incarnation } => {
@@ -321,13 +341,25 @@ impl Lease {
     }
 
     fn on_pause(&mut self, paused: bool) {
-        if paused == self.paused {
+        if paused != self.pause.on {
+            self.set_pause(Pause { version: self.pause.version + 1, on: paused });
+            self.next_hello = self.now;
+        }
+    }
+
+    fn set_pause(&mut self, pause: Pause) {
+        let changed = pause.on != self.pause.on;
+        self.pause = pause;
+        self.out.push(Command::Keep(pause));
+        if !changed {
             return;
         }
-        self.paused = paused;
-        self.journal(if paused { Event::Paused } else { Event::Resumed });
-        if paused && matches!(self.phase, Phase::Bidding(_)) && self.wish.is_none() {
+        self.journal(if pause.on { Event::Paused } else { Event::Resumed });
+        if pause.on && matches!(self.phase, Phase::Bidding(_)) && self.wish.is_none() {
             self.phase = Phase::Watching;
+        }
+        if !pause.on && matches!(&self.phase, Phase::Held(held) if held.failed) {
+            self.on_give_up();
         }
     }
 
@@ -347,8 +379,30 @@ impl Lease {
 
     /// Whether this node wants the role: able, and either asked to or free to want it by itself (H0).
     fn willing(&self) -> bool {
-        let paused = self.paused && !taken_out(Fault::PauseIgnored);
-        self.able() && (self.wished_here() || (self.config.automatic && !paused && !self.abstains()))
+        let paused = self.pause.on && !taken_out(Fault::PauseIgnored);
+        let free = self.config.automatic && !paused && !self.abstains() && !self.moved_too_often();
+        self.able() && (self.wished_here() || free)
+    }
+
+    /// Roles that bounce help nobody: after so many moves within an hour this node waits to be asked.
+    fn moved_too_often(&self) -> bool {
+        let recent = self.moves.iter().filter(|at| !self.now.any_past(at.plus(HOUR))).count();
+        self.config.moves_per_hour > 0 && recent >= self.config.moves_per_hour
+    }
+
+    /// Notes that this node takes the role; `asked`: somebody wanted it to.
+    fn note_move(&mut self, asked: bool) {
+        if asked {
+            self.moves.clear(); // somebody is looking after it
+            return;
+        }
+        self.moves.push_back(self.now);
+        if self.moves.len() > self.config.moves_per_hour {
+            self.moves.pop_front();
+        }
+        if self.moved_too_often() {
+            self.journal(Event::TooManyMoves { moves: self.moves.len() });
+        }
     }
 
     fn majority(&self) -> usize {

@@ -69,6 +69,7 @@ pub enum PeerMessage {
     Hello {
         ready: Option<Incarnation>,
         holding: Option<Epoch>,
+        pause: Pause,
     },
     /// An operator's wish that `to` take over. Answered with [`PeerMessage::Answer`] under the same number.
     Ask {
@@ -84,6 +85,15 @@ pub enum PeerMessage {
         epoch: Epoch,
         incarnation: Incarnation,
     },
+}
+
+/// Whether moves that nobody asked for are stopped. One for the whole group: the candidates tell each other, and the
+/// latest word of an operator counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// Grows with every word.
+    pub version: u64,
+    pub on: bool,
 }
 
 /// What the holder says to an operator's wish.

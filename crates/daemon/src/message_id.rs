@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 33] = [
+pub const ALL: [(&str, &str); 36] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -18,6 +18,9 @@ pub const ALL: [(&str, &str); 33] = [
     ("REFRESHED", REFRESHED),
     ("WISH_REFUSED", WISH_REFUSED),
     ("ROLE_UP", ROLE_UP),
+    ("TOO_MANY_MOVES", TOO_MANY_MOVES),
+    ("NOBODY_LEFT", NOBODY_LEFT),
+    ("FAILED_WHILE_PAUSED", FAILED_WHILE_PAUSED),
     ("PAUSED", PAUSED),
     ("RESUMED", RESUMED),
     ("GATE_OPEN", GATE_OPEN),
@@ -53,6 +56,9 @@ pub const VOTER_BACK: &str = "c69b847be598d770e42c2c3f5cbe3825";
 pub const REFRESHED: &str = "bfec72e75aeb2e8311672a56bb33b2b3";
 pub const WISH_REFUSED: &str = "cd0a2a3376119c543b7a5d80d21cd0b8";
 pub const ROLE_UP: &str = "8c8805e7c51d561a657157806bbf5c9a";
+pub const TOO_MANY_MOVES: &str = "47d32fcd0e25488f8f8fa2f2745610a2";
+pub const NOBODY_LEFT: &str = "c5d31d8b7a6c4cf39eff514a7cc2b6ff";
+pub const FAILED_WHILE_PAUSED: &str = "0f3152e0543b47728e73516a56beda0b";
 pub const PAUSED: &str = "31f5a070a5b16fd0d50776561792cf7c";
 pub const RESUMED: &str = "8ae55f8662b1eb4e7da97411a957007c";
 pub const GATE_OPEN: &str = "65c10c7d5c215d739cbe95317a377d73";

@@ -1,6 +1,6 @@
 //! Messages as bytes: fixed layouts, big-endian, every length checked before anything is built.
 
-use hotspare_core::message::{Answer, FromVoter, LiveLease, PeerMessage, Refusal, ToVoter};
+use hotspare_core::message::{Answer, FromVoter, LiveLease, Pause, PeerMessage, Refusal, ToVoter};
 use hotspare_core::{Ballot, Epoch, GroupId, Incarnation, NodeId, Stamp, Value};
 use std::time::Duration;
 
@@ -299,10 +299,12 @@ fn pick<T: Copy>(table: &[T], what: &'static str, value: u8) -> Result<T, Malfor
 
 fn peer(w: &mut Writer, message: &PeerMessage) {
     match *message {
-        PeerMessage::Hello { ready, holding } => {
+        PeerMessage::Hello { ready, holding, pause } => {
             w.u8(32);
             w.option(ready, Writer::incarnation);
             w.option(holding, |w, epoch| w.u64(epoch.0));
+            w.u64(pause.version);
+            w.u8(u8::from(pause.on));
         }
         PeerMessage::Ask { request, to } => {
             w.u8(33);
@@ -324,7 +326,11 @@ fn peer(w: &mut Writer, message: &PeerMessage) {
 
 fn read_peer(r: &mut Reader, tag: u8) -> Result<PeerMessage, Malformed> {
     Ok(match tag {
-        32 => PeerMessage::Hello { ready: r.option(Reader::incarnation)?, holding: r.option(Reader::epoch)? },
+        32 => {
+            let (ready, holding) = (r.option(Reader::incarnation)?, r.option(Reader::epoch)?);
+            let pause = Pause { version: r.u64()?, on: pick(&[false, true], "pause", r.u8()?)? };
+            PeerMessage::Hello { ready, holding, pause }
+        }
         33 => PeerMessage::Ask { request: r.u64()?, to: r.node()? },
         34 => PeerMessage::Answer { request: r.u64()?, verdict: pick(&ANSWERS, "answer", r.u8()?)? },
         _ => PeerMessage::Handed { epoch: r.epoch()?, incarnation: r.incarnation()? },
@@ -406,8 +412,12 @@ mod tests {
             (any::<u64>(), any::<u64>(), any::<bool>(), ballot()).prop_map(|(round, ns, granted, promised)| {
                 Body::FromVoter(FromVoter::Renewed { round, lease: Duration::from_nanos(ns), granted, promised })
             }),
-            (proptest::option::of(life()), proptest::option::of(any::<u64>()))
-                .prop_map(|(ready, epoch)| Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch) })),
+            (proptest::option::of(life()), proptest::option::of(any::<u64>()), any::<u64>(), any::<bool>()).prop_map(
+                |(ready, epoch, version, on)| {
+                    let pause = Pause { version, on };
+                    Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch), pause })
+                }
+            ),
             (any::<u64>(), any::<u64>())
                 .prop_map(|(request, to)| Body::Peer(PeerMessage::Ask { request, to: NodeId(to) })),
             (any::<u64>(), 0..4_usize)

@@ -1,5 +1,5 @@
-//! `hotspare-model [--ballots N] [--rounds N] [--lives N] [--seconds N]`: checks every state within the bounds; then leaves out a
-//! rule at a time and makes sure that this is noticed.
+//! `hotspare-model [--seconds N]`: checks every state within small bounds; then leaves out a rule at a time and makes sure that
+//! this is noticed.
 
 mod model;
 
@@ -14,63 +14,63 @@ fn number(name: &str, default: u64) -> u64 {
     at.and_then(|at| args.get(at + 1)).and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-fn main() -> ExitCode {
-    let small = |name, default| u8::try_from(number(name, default)).unwrap_or(u8::MAX);
-    let right = Register {
-        ballots: small("--ballots", 2),
-        rounds: small("--rounds", 1),
-        lives: small("--lives", 1),
-        v4: true,
-        confirm: true,
-        newest: true,
-    };
+/// Everything within `bounds`; true if all of it was seen and nothing is broken.
+fn exhaust(bounds: &Register, must_see: &[&str], limit: Duration) -> bool {
     let began = Instant::now();
-    let limit = Duration::from_secs(number("--seconds", 240));
-    let checked = right.clone().checker().threads(2).timeout(limit).spawn_bfs().join();
+    let checked = bounds.clone().checker().threads(2).timeout(limit).spawn_bfs().join();
     let all = checked.is_done() && began.elapsed() < limit;
     println!(
-        "ballots up to {}, rounds up to {}, lives up to {}: {} states, {} of them different, depth {}, {:.1} s, {}",
-        right.ballots,
-        right.rounds,
-        right.lives,
+        "ballots up to {}, rounds up to {}, lives up to {}: {} steps, {} states, depth {}, {:.1} s, {}",
+        bounds.ballots,
+        bounds.rounds,
+        bounds.lives,
         checked.state_count(),
         checked.unique_state_count(),
         checked.max_depth(),
         began.elapsed().as_secs_f64(),
         if all { "exhaustive" } else { "NOT exhaustive: the time was up" },
     );
+    let found = checked.discoveries();
     let mut well = all;
-    for (name, path) in checked.discoveries() {
-        let kept = !name.starts_with('I');
-        println!("  {} {name}", if kept { "seen:  " } else { "BROKEN:" });
-        if !kept {
-            println!("{path}");
-        }
-        well &= kept;
+    for (name, path) in found.iter().filter(|(name, _)| name.starts_with('I')) {
+        println!("  BROKEN: {name}\n{path}");
+        well = false;
     }
-    for name in ["the lease moves by expiry", "the lease is handed over", "a parked bid waits behind a lease"] {
-        if checked.discovery(name).is_none() {
-            println!("  NEVER seen: {name}");
-            well = false;
-        }
+    for name in must_see {
+        let seen = found.contains_key(name);
+        println!("  {}: {name}", if seen { "seen" } else { "NEVER seen" });
+        well &= seen;
     }
-    let without = [
-        ("V4: renewals go on after a higher promise", Register { v4: false, ..right.clone() }),
-        ("H5: a successor acts without a renewal", Register { confirm: false, ..right.clone() }),
-        ("H1: an older value is built on", Register { newest: false, ballots: right.ballots.max(3), ..right }),
-    ];
-    for (what, wrong) in without {
-        let began = Instant::now();
-        let found = HasDiscoveries::AnyFailures;
-        let checked = wrong.checker().threads(2).timeout(limit).finish_when(found).spawn_bfs().join();
-        let broken: Vec<_> = checked.discoveries().into_keys().filter(|name| name.starts_with('I')).collect();
-        println!(
-            "without {what}: {} after {} states, {:.1} s",
-            if broken.is_empty() { "NOT noticed".into() } else { broken.join(", ") },
-            checked.unique_state_count(),
-            began.elapsed().as_secs_f64()
-        );
-        well &= !broken.is_empty();
-    }
+    well
+}
+
+/// Whether a model without one of the rules breaks a promise.
+fn noticed(what: &str, wrong: Register, limit: Duration) -> bool {
+    let began = Instant::now();
+    let checked = wrong.checker().threads(2).timeout(limit).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let broken: Vec<_> = checked.discoveries().into_keys().filter(|name| name.starts_with('I')).collect();
+    let said = if broken.is_empty() { "NOT noticed".into() } else { format!("breaks \"{}\"", broken.join("\", \"")) };
+    println!(
+        "without {what}: {said} after {} states, {:.1} s",
+        checked.unique_state_count(),
+        began.elapsed().as_secs_f64()
+    );
+    !broken.is_empty()
+}
+
+fn main() -> ExitCode {
+    let limit = Duration::from_secs(number("--seconds", 120));
+    let right = |ballots, rounds, lives| Register { ballots, rounds, lives, v4: true, confirm: true, newest: true };
+    // Two bidders and renewals; then a third ballot, for what follows a hand-over.
+    let renewals = right(2, 2, 0);
+    let successions = right(3, 0, 1);
+    let parks = "a parked bid waits behind a lease";
+    let mut well = exhaust(&renewals, &[parks, "the lease moves by expiry"], limit);
+    well &= exhaust(&right(2, 1, 1), &[parks, "the lease moves by expiry", "the lease is handed over"], limit);
+    well &= exhaust(&successions, &[parks, "the lease moves by expiry"], limit);
+    well &= noticed("V4 (renewals go on after a higher promise)", Register { v4: false, ..renewals }, limit);
+    well &=
+        noticed("H5 (a successor acts without a renewal)", Register { confirm: false, ..successions.clone() }, limit);
+    well &= noticed("H1 (an older value is built on)", Register { newest: false, ..successions }, limit);
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

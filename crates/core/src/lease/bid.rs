@@ -209,6 +209,8 @@ impl Lease {
         }
         self.free_since = None;
         self.seen_holder = true;
+        let asked = self.wished_here() || matches!(self.phase, Phase::Confirming(_)) || !self.config.automatic;
+        self.note_move(asked);
         self.phase = Phase::Held(Held::new(tenure, self.now));
         self.next_hello = self.now;
         self.out.push(Command::Publish(tenure));

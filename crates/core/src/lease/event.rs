@@ -74,6 +74,18 @@ pub enum Event {
         epoch: Epoch,
         took: Duration,
     },
+    /// The role has come here by itself as often as is allowed within an hour.
+    TooManyMoves {
+        moves: usize,
+    },
+    /// A service failed for good here, and no other candidate is ready: the group stays down.
+    NobodyLeft {
+        epoch: Epoch,
+    },
+    /// A service failed for good, and stays down: moves are paused.
+    FailedWhilePaused {
+        epoch: Epoch,
+    },
     Paused,
     Resumed,
 }

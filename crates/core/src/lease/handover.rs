@@ -82,6 +82,9 @@ impl Lease {
             _ => {}
         }
         let Some(successor) = successor else {
+            if why == Why::ServiceFailed {
+                self.journal(Event::NobodyLeft { epoch: tenure.value.epoch });
+            }
             self.journal(Event::Released { epoch: tenure.value.epoch, why });
             self.release(tenure.value);
             return;
@@ -182,7 +185,13 @@ impl Lease {
     pub(super) fn on_give_up(&mut self) {
         // What dies because the lease is over has not failed.
         // What failed before any gate was open was only refused.
-        if matches!(&self.phase, Phase::Held(held) if held.ending.is_none() && held.claimed) {
+        let Phase::Held(held) = &mut self.phase else { return };
+        if self.pause.on && held.ending.is_none() && held.claimed {
+            held.failed = true;
+            let epoch = held.tenure.value.epoch;
+            return self.journal(Event::FailedWhilePaused { epoch });
+        }
+        if held.ending.is_none() && held.claimed {
             self.abstain_after_failure();
             let successor = self.best_peer();
             self.begin_ending(Ending { why: Why::ServiceFailed, successor, asked_by: None });
@@ -202,7 +211,7 @@ impl Lease {
         let (now, hold_down) = (self.now, self.config.hold_down);
         let Phase::Held(held) = &self.phase else { return };
         let settled = held.role_up && now.any_past(held.since.plus(hold_down));
-        if !self.config.failback || self.paused || held.ending.is_some() || !settled {
+        if !self.config.failback || self.pause.on || held.ending.is_some() || !settled {
             return;
         }
         let better = self.config.candidates.iter().take_while(|node| **node != self.config.me);

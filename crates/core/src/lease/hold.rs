@@ -51,6 +51,8 @@ pub(super) struct Held {
     pub refresh: Option<Proposal>,
     refresh_not_before: Stamp,
     pub ending: Option<Ending>,
+    /// A service failed for good while moves were paused: dealt with when they are allowed again.
+    pub failed: bool,
     /// When the end of the role is asked for again.
     pub yield_again: Stamp,
 }
@@ -68,6 +70,7 @@ impl Held {
             refresh: None,
             refresh_not_before: now,
             ending: None,
+            failed: false,
             yield_again: now,
         }
     }

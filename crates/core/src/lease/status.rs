@@ -35,6 +35,8 @@ pub struct Status {
     pub quorum: bool,
     pub standby: bool,
     pub paused: bool,
+    /// It took the role too often within an hour.
+    pub too_many_moves: bool,
     pub abstains_for: Option<Duration>,
     pub voters: Vec<VoterStatus>,
     pub peers: Vec<PeerStatus>,
@@ -93,7 +95,8 @@ impl Lease {
             },
             quorum: self.answering() >= self.majority(),
             standby: self.standby,
-            paused: self.paused,
+            paused: self.pause.on,
+            too_many_moves: self.moved_too_often(),
             abstains_for: self.abstain_until.filter(|_| self.abstains()).map(|until| self.now.longest_until(until)),
             voters: self
                 .config

@@ -146,9 +146,10 @@ impl Lease {
             Phase::Held(held) => Some(held.tenure.value.epoch),
             _ => None,
         };
+        let pause = self.pause;
         for peer in self.config.candidates.clone() {
             if peer != self.config.me {
-                self.out.push(Command::ToPeer { to: peer, message: PeerMessage::Hello { ready, holding } });
+                self.out.push(Command::ToPeer { to: peer, message: PeerMessage::Hello { ready, holding, pause } });
             }
         }
     }
