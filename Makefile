@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools help demo test unit sim faults fuzz torture lab vm bench check fix build install tools
+.PHONY: labtools help demo test unit sim faults fuzz model torture lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased vip-claim
@@ -23,6 +23,10 @@ lab: labtools  ## all scenarios on real systemd; NAME=power-cut for one, RUNS=20
 	vm-tests/run $(if $(RUNS),--runs $(RUNS)) $(NAME)
 torture: labtools  ## random faults on the nspawn cluster: MINUTES=30 SEED=7
 	vm-tests/run --torture $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+bench: labtools  ## outages seen by a client, next to keepalived in the same run, on a quiet machine: RUNS=20
+	vm-tests/run --bench --runs $(or $(RUNS),20)
+model:   ## every state of register, lease, parking and hand-over at small bounds
+	cargo run -q --profile sim -p hotspare-model
 vm:      ## scenarios that need a kernel of their own: none yet
 	@echo "no scenario needs a virtual machine yet"
 check: tools  ## reads only: format, lints, tidy, licences

@@ -15,7 +15,7 @@ from nspawn import NETWORKS, Nspawn, sh
 REPO = Path(__file__).resolve().parent.parent
 LAB = REPO / ".lab"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump"
+    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived"
 )
 SUITE = "trixie"
 NODES = ["alpha", "beta", "witness", "client"]
@@ -104,8 +104,9 @@ def sh_env(command: list[str], environment: dict[str, str]) -> None:
 class Cluster:
     """Fresh machines for one scenario."""
 
-    def __init__(self, tree: Path, installed: Path, log: Log, more: str = "") -> None:
-        self.log = log
+    def __init__(self, tree: Path, installed: Path, log: Log, more: str = "", peer: dict[str, str] | None = None) -> None:
+        """`peer`: not hotspare but another program, its files by node and path; nginx runs everywhere then."""
+        self.log, self.peer = log, peer
         self.work = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
         sh("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.work))
         numbers = {name: number for number, name in enumerate(sorted(NODES), 1)}
@@ -124,8 +125,15 @@ class Cluster:
             keys[name] = sh(str(binary), "keygen", "--out", str(out)).strip()
         text = CONFIG.format(more=more, **keys)
         for name, machine in self.machines.items():
-            if name == "client":
+            if name == "client" or (self.peer is not None and name == "witness"):
+                self.disable(machine, "keepalived.service")
                 continue
+            if self.peer is not None:
+                (machine.root / "etc/keepalived").mkdir(exist_ok=True)
+                (machine.root / "etc/keepalived/keepalived.conf").write_text(self.peer[name])
+                self._site(machine)
+                continue
+            self.disable(machine, "keepalived.service")
             sh("systemd-sysusers", f"--root={machine.root}")
             (machine.root / "etc/hotspare/cluster.kdl").write_text(text)
             self.enable(machine, "hotspare-arbiter.service", "hotspare-heartbeat.service")
@@ -133,10 +141,16 @@ class Cluster:
                 self.disable(machine, "nginx.service")
                 continue
             self.enable(machine, "hotspare-leased.service")
-            site = machine.root / "etc/nginx/sites-enabled/default"
-            site.unlink(missing_ok=True)
-            site.write_text(NGINX)  # nginx.service stays enabled in multi-user.target, as its package left it
+            self._site(machine)
+        if self.peer is not None:
+            self.disable(self.machines["witness"], "nginx.service")
         self.disable(self.machines["client"], "nginx.service")
+
+    @staticmethod
+    def _site(machine: Nspawn) -> None:
+        site = machine.root / "etc/nginx/sites-enabled/default"
+        site.unlink(missing_ok=True)
+        site.write_text(NGINX)  # nginx.service stays enabled in multi-user.target, as its package left it
 
     @staticmethod
     def enable(machine: Nspawn, *units: str) -> None:

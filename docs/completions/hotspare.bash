@@ -16,6 +16,9 @@ _hotspare() {
             ",$1")
                 cmd="hotspare"
                 ;;
+            hotspare,apply)
+                cmd="hotspare__subcmd__apply"
+                ;;
             hotspare,check)
                 cmd="hotspare__subcmd__check"
                 ;;
@@ -55,6 +58,9 @@ _hotspare() {
             hotspare__subcmd__explain__subcmd__help,timing)
                 cmd="hotspare__subcmd__explain__subcmd__help__subcmd__timing"
                 ;;
+            hotspare__subcmd__help,apply)
+                cmd="hotspare__subcmd__help__subcmd__apply"
+                ;;
             hotspare__subcmd__help,check)
                 cmd="hotspare__subcmd__help__subcmd__check"
                 ;;
@@ -92,8 +98,22 @@ _hotspare() {
 
     case "${cmd}" in
         hotspare)
-            opts="-h --help check keygen status switchover pause resume explain events help"
+            opts="-h --help check keygen status switchover apply pause resume explain events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__apply)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -212,8 +232,22 @@ _hotspare() {
             return 0
             ;;
         hotspare__subcmd__help)
-            opts="check keygen status switchover pause resume explain events help"
+            opts="check keygen status switchover apply pause resume explain events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__help__subcmd__apply)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

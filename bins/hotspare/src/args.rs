@@ -39,6 +39,9 @@ pub enum Command {
         #[arg(long, value_name = "NODE")]
         to: Option<String>,
     },
+    /// Put a changed configuration in force on this node, without moving a role. What concerns a group that is held here
+    /// waits until it moves; `hotspare status` shows it as pending until then.
+    Apply,
     /// Stop all moves that nobody asked for, on all candidates, also across reboots. Leases are kept.
     Pause,
     /// Allow them again.

@@ -1,5 +1,6 @@
 //! hotspare: the operator's command. It asks `hotspare-leased` and prints; it decides nothing.
 
+mod apply;
 mod args;
 mod status;
 mod timing;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Keygen { out, force } => keygen(&out, force),
         Command::Status { json } => show_status(json),
         Command::Switchover { group, to } => ask(&Ask::Switchover { group, to }),
+        Command::Apply => apply::apply(call),
         Command::Pause => ask(&Ask::Pause { on: true }),
         Command::Resume => ask(&Ask::Pause { on: false }),
         Command::Explain { what: Explain::Timing { config } } => {
@@ -111,7 +113,7 @@ fn show_status(json: bool) -> Result<Exit, Failure> {
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&status).map_err(Exit::Software.why("cannot encode"))?));
     } else {
-        print(&status::render(&status, std::io::stdout().is_terminal()));
+        print(&status::render(&status, &apply::pending(&status), std::io::stdout().is_terminal()));
     }
     Ok(Exit::Done)
 }

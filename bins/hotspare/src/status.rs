@@ -3,13 +3,16 @@
 use hotspare_control::{GroupStatus, NodeStatus};
 use std::fmt::Write;
 
-/// `status` for a person; with `colour` for a terminal.
+/// `status` for a person; `pending`: what of the configuration is not in force; with `colour` for a terminal.
 #[must_use]
-pub fn render(status: &NodeStatus, colour: bool) -> String {
+pub fn render(status: &NodeStatus, pending: &[String], colour: bool) -> String {
     let paint = Paint(colour);
     let mut text = format!("cluster {}, seen from {}\n", paint.bold(&status.cluster), paint.bold(&status.node));
     if status.paused {
         let _ = writeln!(text, "{}", paint.warn("paused: nothing moves by itself (hotspare resume)"));
+    }
+    for line in pending {
+        let _ = writeln!(text, "{}", paint.warn(&format!("pending: {line}")));
     }
     for group in &status.groups {
         text.push('\n');
@@ -130,7 +133,7 @@ default  standby: stands by for beta
   runs        nginx.service, 192.0.2.10/24@eth1
   if this node died now: beta would lose its majority and stop
 ";
-        assert_eq!(render(&status, false), expected);
-        assert!(render(&status, true).contains("\x1b[33mwitness"));
+        assert_eq!(render(&status, &[], false), expected);
+        assert!(render(&status, &["x has changed".into()], true).contains("\x1b[33mpending: x has changed"));
     }
 }

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
     let parks = "a parked bid waits behind a lease";
     let mut well = exhaust(&renewals, &[parks, "the lease moves by expiry"], limit);
     well &= exhaust(&right(2, 1, 1), &[parks, "the lease moves by expiry", "the lease is handed over"], limit);
-    well &= exhaust(&successions, &[parks, "the lease moves by expiry"], limit);
+    well &= exhaust(&right(3, 0, 0), &[parks, "the lease moves by expiry"], limit);
     well &= noticed("V4 (renewals go on after a higher promise)", Register { v4: false, ..renewals }, limit);
     well &=
         noticed("H5 (a successor acts without a renewal)", Register { confirm: false, ..successions.clone() }, limit);

@@ -1,0 +1,86 @@
+//! A changed configuration: what of it is not in force yet, and how to put it in force without moving a role.
+
+use hotspare_config::{Config, PATH};
+use hotspare_control::{Ask, NodeStatus, Tell};
+use hotspare_daemon::{Exit, Failure};
+use std::path::Path;
+use std::process::Command;
+
+/// Where a gate keeps the configuration that the units of its group were made from.
+const GATES: &str = "/run/hotspare-gate";
+/// The daemons that read the file when they start, the voter last: its renewals must not wait for the others.
+const DAEMONS: [&str; 3] = ["hotspare-heartbeat.service", "hotspare-leased.service", "hotspare-arbiter.service"];
+
+/// What of the file is not in force on this node, one line each.
+#[must_use]
+pub fn pending(status: &NodeStatus) -> Vec<String> {
+    let config = match hotspare_config::load(Path::new(PATH)) {
+        Ok(config) => config,
+        Err(hotspare_config::LoadError::Mistakes(_)) => {
+            return vec![format!("{PATH} has mistakes and changes nothing; `hotspare check` names them")];
+        }
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut lines = Vec::new();
+    if format!("{:016x}", config.digest) != status.config {
+        lines.push(format!("{PATH} has changed; `hotspare apply` puts it in force"));
+    }
+    lines.extend(held_back(&config));
+    lines
+}
+
+/// Groups whose units are those of an older file, because the role is held here.
+fn held_back(config: &Config) -> Vec<String> {
+    let changed = config.groups.iter().filter(|group| {
+        let active = Path::new(GATES).join(format!("{}.kdl", group.name));
+        let active = hotspare_config::load(&active).ok();
+        active.is_some_and(|active| active.group(&group.name).is_some_and(|held| held != *group))
+    });
+    let line = |group: &hotspare_config::Group| {
+        format!("{}: its change waits until the role moves (hotspare switchover {})", group.name, group.name)
+    };
+    changed.map(line).collect()
+}
+
+fn voters_of(status: &NodeStatus) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        status.groups.iter().flat_map(|group| &group.voters).map(|voter| voter.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
+    let failed = |why: String| Failure::new(Exit::Unavailable, format!("systemctl {}: {why}", arguments.join(" ")));
+    let done = Command::new("systemctl").args(arguments).status().map_err(|error| failed(error.to_string()))?;
+    if done.success() { Ok(()) } else { Err(failed(format!("{done}"))) }
+}
+
+/// `hotspare apply`: reloads process 1 and restarts the daemons, one after the other.
+pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failure> {
+    let config = hotspare_config::load(Path::new(PATH))?;
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(Exit::NoPerm, "only root may do this"));
+    }
+    if let Ok(Tell::Status(status)) = call(&Ask::Status) {
+        let (before, mut after) = (voters_of(&status), config.voters.iter().map(String::as_str).collect::<Vec<_>>());
+        after.sort_unstable();
+        if !before.is_empty() && before != after {
+            let message = format!(
+                "the voters would change from {} to {}: that needs a full stop of the groups (hotspare-arbiter(8), REPLACING A VOTER)",
+                before.join(", "),
+                after.join(", ")
+            );
+            return Err(Failure::new(Exit::No, message));
+        }
+    }
+    systemctl(&["daemon-reload"])?;
+    for daemon in DAEMONS {
+        systemctl(&["try-restart", daemon])?;
+    }
+    println!("{PATH} is in force on this node");
+    for line in held_back(&config) {
+        println!("pending: {line}");
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,130 @@
+"""What a client sees of a fault, for hotspare and for keepalived, in the same run on the same machines: `make bench RUNS=20`.
+
+Outage: the longest gap between two answers to a client that asks every 2 ms. Prints a Markdown table for docs/benchmarks.md.
+Nothing here is a test: machines differ, and this one should be quiet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+
+VRRP = """vrrp_instance web {{
+    state BACKUP
+    nopreempt
+    interface eth1
+    virtual_router_id 51
+    priority {priority}
+    advert_int {every}
+    virtual_ipaddress {{
+        192.0.2.100/24
+    }}
+}}
+"""
+
+
+def vrrp(every: str) -> dict[str, str]:
+    version = "global_defs {\n    vrrp_version 3\n}\n"
+    return {name: version + VRRP.format(priority=priority, every=every) for name, priority in (("alpha", 150), ("beta", 100))}
+
+
+STACKS = [
+    ("hotspare, default (lease 1.8 s, quorum)", "", None),
+    ('hotspare, outage-budget "550ms" (lease 0.5 s, quorum)', 'outage-budget "550ms"', None),
+    ("keepalived, default (adverts 1 s, no quorum)", "", vrrp("1")),
+    ("keepalived, adverts 0.1 s (no quorum)", "", vrrp("0.1")),
+]
+
+
+class Bench:
+    def __init__(self, lab, ours: bool) -> None:
+        self.lab, self.ours = lab, ours
+        self.alpha, self.beta, self.client = (lab.machines[name] for name in ("alpha", "beta", "client"))
+
+    def who(self) -> str:
+        return self.client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who", timeout=60).strip()
+
+    def settled(self) -> tuple:
+        """Who leads, and who is ready to follow."""
+        leader = self.who()
+        one, other = (self.alpha, self.beta) if leader == "alpha" else (self.beta, self.alpha)
+        if self.ours:
+            one.wait_until_succeeds("hotspare status --json | grep '\"role\": \"primary\"'", timeout=60)
+            one.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=60)
+        else:
+            other.wait_until_succeeds("systemctl is-active keepalived nginx", timeout=60)
+            other.wait_until_succeeds("journalctl -o cat -u keepalived | grep 'Entering BACKUP STATE'", timeout=60)
+        return one, other
+
+    def watched(self, fault, other) -> float:
+        self.client.succeed("systemd-run -q --collect --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen")
+        fault()
+        self.client.wait_until_succeeds(f"curl -sf --max-time 1 http://vip/who | grep -x {other.name}", timeout=60)
+        self.client.succeed("systemctl stop watcher")
+        return json.loads(self.client.succeed("cat /tmp/seen"))["outage_ms"]
+
+    def power(self) -> float:
+        one, other = self.settled()
+        took = self.watched(one.crash, other)
+        one.start()
+        one.wait_booted()
+        return took
+
+    def planned(self) -> float:
+        one, other = self.settled()
+        if self.ours:
+            return self.watched(lambda: one.succeed("hotspare switchover"), other)
+        took = self.watched(lambda: one.succeed("systemctl stop keepalived"), other)
+        one.succeed("systemctl start keepalived")
+        return took
+
+    def killed_once(self) -> float:
+        one, _ = self.settled()
+        return self.watched(lambda: one.succeed("systemctl kill -s KILL --kill-whom=main nginx"), one)
+
+    def footprint(self) -> str:
+        one, _ = self.settled()
+        script = """
+        pids=$(systemctl show -p MainPID --value hotspare-leased hotspare-arbiter hotspare-heartbeat cluster-lease cluster-address-1 cluster-address-2 | grep .)
+        ticks() { for pid in $pids; do awk '{print $14 + $15}' /proc/$pid/stat; done | paste -sd+ | tr -d '\\n' | xargs -I{} sh -c 'echo $(({}))'; }
+        before=$(ticks); sleep 20; after=$(ticks)
+        rss=$(for pid in $pids; do awk '/RssAnon/ {print $2}' /proc/$pid/status; done | paste -sd+); echo $(($rss)) $(($after - $before))
+        """
+        rss, ticks = one.succeed(script).split()
+        return f"{int(rss) / 1024:.1f} MB private memory, {int(ticks) / 20:.2f} % of a core while idle and leading (6 processes)"
+
+
+def run(make, runs: int) -> int:
+    print(f"bench: {runs} runs each, load {os.getloadavg()[0]:.2f} at the start", flush=True)
+    rows, notes = [], []
+    for name, more, peer in STACKS:
+        lab = make(f"    {more}\n" if more else "", peer)
+        bench = Bench(lab, peer is None)
+        try:
+            for machine in lab.machines.values():
+                machine.start()
+            if peer is None:
+                restart = "[Service]\\nRestart=on-failure\\nRestartSec=10ms\\n"
+                for node in (bench.alpha, bench.beta):
+                    node.succeed(f"mkdir -p /etc/systemd/system/nginx.service.d; printf '{restart}' > /etc/systemd/system/nginx.service.d/restart.conf; systemctl daemon-reload")
+            kinds = [("power cut", bench.power), ("planned move", bench.planned)]
+            if peer is None:
+                kinds.append(("service killed once", bench.killed_once))
+            for kind, measure in kinds:
+                began = time.monotonic()
+                took = sorted(measure() for _ in range(runs))
+                row = f"| {name} | {kind} | {statistics.median(took):.0f} | {took[-1]:.0f} | {took[0]:.0f} | {runs} |"
+                print(f"{row} ({time.monotonic() - began:.0f} s)", flush=True)
+                rows.append(row)
+            if peer is None and not more:
+                notes.append(bench.footprint())
+                print(notes[-1], flush=True)
+            versions = bench.alpha.succeed("keepalived --version 2>&1 | head -1; systemctl --version | head -1; uname -r")
+        finally:
+            lab.release()
+    print("\n| stack | fault | median ms | maximum | minimum | runs |\n|---|---|---|---|---|---|")
+    print("\n".join(rows))
+    print("\n".join(["", *notes, *versions.splitlines(), f"load {os.getloadavg()[0]:.2f} at the end"]))
+    return 0

@@ -1,0 +1,76 @@
+# dbus-daemon and journald restarted or stopped, daemon-reexec, daemon-reload with the same, a broken, an empty and a changed
+# file, each binary replaced and its unit restarted as a package would: no role moves. A changed file is shown as pending
+# until `hotspare apply`.
+start_all()
+alpha.wait_for_unit("cluster-primary.target")
+beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
+pid = alpha.get_unit_property("nginx.service", "MainPID")
+client.succeed("systemd-run -q --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen")
+
+
+def nothing_moved():
+    beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
+    for node in (alpha, beta):
+        node.wait_until_succeeds("hotspare status | grep 'leads       alpha (epoch 1'")
+    t.assertEqual(alpha.get_unit_property("nginx.service", "MainPID"), pid)
+    alpha.require_unit_state("cluster-primary.target")
+    beta.require_unit_state("cluster-standby.target")
+
+
+for node in (alpha, beta):
+    with subtest(f"{node.name}: the bus and the journal are restarted and stopped"):
+        for unit in ("systemd-journald", "dbus"):
+            node.succeed(f"systemctl restart {unit}")
+            nothing_moved()
+        node.execute("systemctl stop dbus.socket dbus.service systemd-journald.socket systemd-journald-dev-log.socket systemd-journald.service")
+        nothing_moved()
+        node.succeed("systemctl start systemd-journald.socket systemd-journald.service dbus.socket dbus.service")
+        nothing_moved()
+
+    with subtest(f"{node.name}: process 1 is executed anew, and reloaded"):
+        node.succeed("systemctl daemon-reexec")
+        nothing_moved()
+        node.succeed("systemctl daemon-reload")
+        nothing_moved()
+
+    with subtest(f"{node.name}: reloaded with a broken and with an empty file"):
+        node.succeed("cp /etc/hotspare/cluster.kdl /root/good.kdl")
+        for text in ("group {", ""):
+            node.succeed(f"printf '{text}' > /etc/hotspare/cluster.kdl; systemctl daemon-reload")
+            nothing_moved()
+            node.succeed("hotspare status | grep 'pending: /etc/hotspare/cluster.kdl has mistakes'")
+        node.succeed("cp /root/good.kdl /etc/hotspare/cluster.kdl; systemctl daemon-reload")
+        nothing_moved()
+
+    with subtest(f"{node.name}: every program is replaced and its daemon restarted"):
+        for program, unit in (("hotspare-leased", "hotspare-leased"), ("hotspare-arbiter", "hotspare-arbiter"), ("hotspare-heartbeat", "hotspare-heartbeat"), ("hotspare-gate", None), ("vip-claim", None)):
+            node.succeed(f"cp /usr/bin/{program} /usr/bin/{program}.new; mv /usr/bin/{program}.new /usr/bin/{program}")
+            if unit:
+                node.succeed(f"systemctl restart {unit}.service")
+            nothing_moved()
+
+with subtest("a changed file is pending until it is applied, and what concerns the held group until it moves"):
+    for node in (alpha, beta):
+        node.succeed("sed -i 's/hold-down \"3s\"/hold-down \"4s\"/; s|address \"2001:db8:1::100/64\" interface=\"eth1\"||' /etc/hotspare/cluster.kdl")
+        node.succeed("hotspare check; systemctl daemon-reload")
+        nothing_moved()
+        node.succeed("hotspare status | grep 'pending: /etc/hotspare/cluster.kdl has changed'")
+        node.succeed("hotspare apply")
+        nothing_moved()
+        node.fail("hotspare status | grep 'has changed'")
+    alpha.succeed("hotspare status | grep 'pending: default: its change waits until the role moves'")
+    beta.fail("hotspare status | grep 'pending'")
+    alpha.succeed("ip -o addr show to 2001:db8:1::100 | grep .")
+
+with subtest("what the client saw: one node, and no gap worth the name"):
+    client.succeed("systemctl stop watcher")
+    import json
+
+    seen = json.loads(client.succeed("cat /tmp/seen"))
+    log.line(f"longest gap: {seen['outage_ms']:.0f} ms", always=True)
+    t.assertEqual(seen["turns"], ["alpha"])
+
+with subtest("the role moves, and the change with it"):
+    beta.succeed("hotspare switchover")
+    beta.wait_for_unit("cluster-primary.target")
+    beta.fail("ip -o addr show to 2001:db8:1::100 | grep .")
