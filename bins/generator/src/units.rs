@@ -13,6 +13,11 @@ pub const BINDIR: &str = match option_env!("HOTSPARE_BINDIR") {
     None => "/usr/bin",
 };
 
+/// What confines a program without a mount namespace of its own.
+const CONFINED: &str = "LockPersonality=yes\nMemoryDenyWriteExecute=yes\nRestrictNamespaces=yes\nRestrictSUIDSGID=yes\n\
+                        RestrictRealtime=yes\nSystemCallArchitectures=native\n\
+                        RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6\n";
+
 /// File name to content; a name with a slash is in a folder, a content of `link:TARGET` is a symbolic link.
 pub type Files = BTreeMap<String, String>;
 
@@ -152,7 +157,7 @@ fn gate(names: &Names, group: &Group) -> String {
          TimeoutStartSec=180\nTimeoutStopSec=30\nWatchdogSec=10\nWatchdogSignal=SIGKILL\nLimitCORE=0\n\
          LimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\nRuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\n\
          RuntimeDirectoryMode=0755\nUMask=0022\nCapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_BOOT CAP_KILL CAP_IPC_LOCK CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH\n\
-         NoNewPrivileges=yes\n",
+         NoNewPrivileges=yes\n{CONFINED}",
         header("The guard behind a held lease: the primary role cannot start without it and does not outlive it"),
         names.0,
         names.primary(),
@@ -282,7 +287,7 @@ fn address_unit(names: &Names, group: &Group, place: &str) -> String {
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n\n\
          [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\n\
          RestartSteps=6\nRestartMaxDelaySec=2\nWatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\n\
-         CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n",
+         CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n{CONFINED}",
         header("The address: last up and first down"),
         names.0,
         group.units.join(" "),

@@ -17,9 +17,9 @@ pub fn explain(config: &Config) -> String {
             let _ = writeln!(text, "  {:>9}  {what}", ms(at));
         };
         line(Duration::ZERO, "a renewal is sent to all voters over all links");
-        line(table.attempt(0), "the next renewal; if no majority answers:");
+        line(table.attempt(0).expect("the first"), "the next renewal; if no majority answers:");
         for n in 1..=3 {
-            line(table.attempt(n), "another try");
+            line(table.attempt(n).expect("on the grid"), "another try");
         }
         line(table.begin_stop(), "the addresses go off; still reversible, nothing is restarted");
         line(table.kill(), "everything of the role is killed");

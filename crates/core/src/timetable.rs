@@ -50,10 +50,16 @@ impl Timetable {
         self.twelfths(1)
     }
 
-    /// When, after the last good round was sent, attempt `n` (0 = the renewal, 1.. = retries) goes out.
+    /// When, after the last good round was sent, attempt `n` (0 = the renewal, 1.. = retries) goes out: on the grid, and
+    /// four times as often in the step in which the addresses are off already, so that a cut that ends there restarts
+    /// nothing. `None`: there are no more.
     #[must_use]
-    pub fn attempt(self, n: u32) -> Duration {
-        self.twelfths(4 + n.min(4))
+    pub fn attempt(self, n: u32) -> Option<Duration> {
+        match n {
+            0..=4 => Some(self.twelfths(4 + n)),
+            5..=7 => Some(self.begin_stop() + self.step() * (n - 4) / 4),
+            _ => None,
+        }
     }
 
     /// The reversible step: the address drops traffic.
@@ -114,17 +120,21 @@ mod tests {
         for ms in [500, 1000, 1818, 2000, 5000, 60_000] {
             let t = Timetable::new(Duration::from_millis(ms));
             let steps = [
-                t.attempt(0),
-                t.attempt(1),
-                t.attempt(2),
-                t.attempt(3),
+                t.attempt(0).unwrap(),
+                t.attempt(1).unwrap(),
+                t.attempt(2).unwrap(),
+                t.attempt(3).unwrap(),
+                t.begin_stop(),
+                t.attempt(5).unwrap(),
+                t.attempt(7).unwrap(),
                 t.kill(),
                 t.self_fence(),
                 t.believed(),
                 t.lease,
             ];
             assert!(steps.is_sorted_by(|a, b| a < b), "{steps:?}");
-            assert_eq!(t.attempt(4), t.begin_stop());
+            assert_eq!(t.attempt(4), Some(t.begin_stop()));
+            assert_eq!(t.attempt(8), None);
             // The whole argument: the slowest holder's belief ends before the fastest voter's promise does.
             assert!(t.believed() * (100 + RHO_PERCENT) <= t.lease * (100 - RHO_PERCENT));
         }

@@ -85,7 +85,7 @@ impl Held {
     }
 
     fn next_attempt(&self) -> Option<Stamp> {
-        (self.attempts <= 4).then(|| self.tenure.sent.plus(self.timetable().attempt(self.attempts)))
+        Some(self.tenure.sent.plus(self.timetable().attempt(self.attempts)?))
     }
 
     pub fn kill_at(&self) -> Stamp {
