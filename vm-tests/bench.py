@@ -106,7 +106,7 @@ def run(make, runs: int) -> int:
             for machine in lab.machines.values():
                 machine.start()
             if peer is None:
-                restart = "[Service]\\nRestart=on-failure\\nRestartSec=10ms\\n"
+                restart = "[Unit]\\nStartLimitIntervalSec=0\\n[Service]\\nRestart=on-failure\\nRestartSec=10ms\\n"
                 for node in (bench.alpha, bench.beta):
                     node.succeed(f"mkdir -p /etc/systemd/system/nginx.service.d; printf '{restart}' > /etc/systemd/system/nginx.service.d/restart.conf; systemctl daemon-reload")
             kinds = [("power cut", bench.power), ("planned move", bench.planned)]
@@ -121,7 +121,7 @@ def run(make, runs: int) -> int:
             if peer is None and not more:
                 notes.append(bench.footprint())
                 print(notes[-1], flush=True)
-            versions = bench.alpha.succeed("keepalived --version 2>&1 | head -1; systemctl --version | head -1; uname -r")
+            versions = bench.alpha.succeed("keepalived --version 2>&1 | sed -n 1p; systemctl --version | sed -n 1p; uname -r")
         finally:
             lab.release()
     print("\n| stack | fault | median ms | maximum | minimum | runs |\n|---|---|---|---|---|---|")
