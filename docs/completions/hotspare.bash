@@ -28,6 +28,9 @@ _hotspare() {
             hotspare,explain)
                 cmd="hotspare__subcmd__explain"
                 ;;
+            hotspare,force)
+                cmd="hotspare__subcmd__force"
+                ;;
             hotspare,help)
                 cmd="hotspare__subcmd__help"
                 ;;
@@ -70,6 +73,9 @@ _hotspare() {
             hotspare__subcmd__help,explain)
                 cmd="hotspare__subcmd__help__subcmd__explain"
                 ;;
+            hotspare__subcmd__help,force)
+                cmd="hotspare__subcmd__help__subcmd__force"
+                ;;
             hotspare__subcmd__help,help)
                 cmd="hotspare__subcmd__help__subcmd__help"
                 ;;
@@ -98,7 +104,7 @@ _hotspare() {
 
     case "${cmd}" in
         hotspare)
-            opts="-h --help check keygen status switchover apply pause resume explain events help"
+            opts="-h --help check keygen status switchover apply force pause resume explain events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,8 +237,34 @@ _hotspare() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hotspare__subcmd__force)
+            opts="-h --lost --back --vote --reason --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --lost)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --back)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hotspare__subcmd__help)
-            opts="check keygen status switchover apply pause resume explain events help"
+            opts="check keygen status switchover apply force pause resume explain events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -304,6 +336,20 @@ _hotspare() {
         hotspare__subcmd__help__subcmd__explain__subcmd__timing)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__help__subcmd__force)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -5,15 +5,12 @@ use crate::node::{Node, ms};
 use crate::profile::Profile;
 use crate::role::Step;
 use crate::run::Stats;
-use crate::seeded::{ModelFault, out};
 use crate::systemd::{Kind, Mode, State, Unit};
 use crate::units::Units;
 use hotspare_core::lease::{Command, Event as CoreEvent, Input, LeaseConfig, PhaseName, Request};
-use hotspare_core::message::{FromVoter, ToVoter};
+use hotspare_core::message::ToVoter;
 use hotspare_core::rng::Rng;
-use hotspare_core::voter::{Register, Voter, VoterCommand};
-use hotspare_core::{Ballot, GroupId, NodeId, Stamp, Timetable, Value};
-use hotspare_wire::register::{Kept, SLOT};
+use hotspare_core::{Ballot, GroupId, NodeId, Timetable, Value};
 use hotspare_wire::{Body, Frame, decode, encode};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -50,12 +47,19 @@ pub enum Happening {
         group: usize,
         boot: u64,
     },
+    LookForFailures {
+        node: usize,
+        group: usize,
+        boot: u64,
+    },
     GateLooks {
         node: usize,
         group: usize,
         serial: u64,
     },
     Fault,
+    /// Somebody takes a voter whose register was refused for what it is: lost.
+    ReplaceVoter(usize),
     /// A node that is off is made to stand by again.
     Rejoin {
         node: usize,
@@ -63,6 +67,11 @@ pub enum Happening {
         boot: u64,
     },
     /// An operator lets it move again, a second time: the first may have come while it slept.
+    /// An operator who sees that nobody leads asks for this node.
+    OperatorHelps {
+        node: usize,
+        group: usize,
+    },
     Resume {
         node: usize,
         group: usize,
@@ -97,7 +106,7 @@ pub struct World {
     /// The story of the run, if somebody wants to read it.
     pub story: Option<Vec<String>>,
     /// Every tenure that was acquired, for each group.
-    pub acquired: Vec<Vec<(usize, Value)>>,
+    pub acquired: Vec<Vec<crate::invariants::no_churn::Acquired>>,
     pub ledger: Vec<crate::invariants::chosen_once::Ledger>,
     /// What was proposed last: an impostor uses it.
     pub last_accept: Option<(usize, Ballot, Value)>,
@@ -140,7 +149,7 @@ impl World {
     }
 
     /// The timetable in `node`'s configuration.
-    fn timetable(&self, node: usize) -> Timetable {
+    pub fn timetable(&self, node: usize) -> Timetable {
         let lease = self.profile.lease;
         Timetable::new(if self.nodes[node].new_config { lease * 3 / 2 } else { lease })
     }
@@ -202,6 +211,20 @@ impl World {
                     crate::faults::rejoin(self, node, group);
                 }
             }
+            Happening::ReplaceVoter(node) => {
+                // Where clocks are not what leases take them for, nobody may be replaced without a pause.
+                if self.spoilt == Some(node) && self.others_vote(node) && self.profile.clocks_hold() {
+                    self.replace_voter(node);
+                    crate::faults::restart_voter(self, node);
+                }
+            }
+            Happening::LookForFailures { node, group, boot } => self.look_for_failures((node, group), boot),
+            Happening::OperatorHelps { node, group } => {
+                let leads = |node: &Node| node.parts[group].phase() == Some(PhaseName::Held);
+                if !self.nodes.iter().any(leads) {
+                    self.operator_asks(node, group, None);
+                }
+            }
             Happening::Resume { node, group } => self.lease(node, group, Input::Pause(false)),
             Happening::Everyday => crate::faults::everyday_thing(self),
             Happening::PowerOn(node) => self.power_on(node),
@@ -232,6 +255,7 @@ impl World {
                         self.last_accept = Some((group, ballot, value));
                     }
                 }
+                Body::Fellow(message) => self.fellow(to, group, sender, message),
                 Body::FromVoter(message) => self.lease(to, group, Input::Voter { from: sender, message }),
                 Body::Peer(message) => {
                     self.lease(to, group, Input::Peer { from: sender, message: message.clone() });
@@ -257,79 +281,6 @@ impl World {
             }
             let packet = packet.clone();
             self.at(self.now + delay, Happening::Deliver { from, to, boots, packet });
-        }
-    }
-
-    pub fn voter(&mut self, node: usize, group: usize, message: Option<(NodeId, ToVoter)>) {
-        let now = self.now;
-        if !self.nodes[node].runs(now) {
-            return;
-        }
-        let stamp = self.nodes[node].clock.read(now);
-        let part = &mut self.nodes[node].parts[group];
-        let Some(voter) = &mut part.voter else { return };
-        let before = part.memory.and_then(|memory| memory.released);
-        let commands = match message {
-            Some((from, message)) => voter.handle(stamp, from, message),
-            None => voter.tick(stamp),
-        };
-        if let Some(wake) = voter.wake_at(stamp) {
-            let when = self.nodes[node].clock.true_time_of(wake.max(stamp.boot + 1_000));
-            self.wake_voter_at(node, group, when);
-        }
-        let asked = message.map(|(_, message)| message);
-        if let Some((from, message)) = &message {
-            crate::invariants::promises_kept::release(self, node, group, *from, message);
-        }
-        for command in commands {
-            // Power may fail between any two steps: what was not persisted is lost, what was not sent is not sent.
-            if self.faults_on && self.rng.one_in(4000) {
-                if let VoterCommand::Persist(register) = command {
-                    self.persist(node, group, register, true);
-                }
-                self.power_off(node);
-                return;
-            }
-            match command {
-                VoterCommand::Persist(register) => self.persist(node, group, register, false),
-                VoterCommand::Remember(memory) => {
-                    crate::invariants::released_stays::check(before, memory.grant);
-                    self.nodes[node].parts[group].memory = Some(memory);
-                }
-                VoterCommand::Reply { to, message } => {
-                    crate::invariants::promises_kept::note(self, node, group, to, (asked, message));
-                    if let (FromVoter::Accepted { ballot, .. }, Some(ToVoter::Accept { value, .. })) = (message, asked)
-                    {
-                        let majority = hotspare_core::majority(self.profile.voters);
-                        self.ledger[group].note(node, ballot, value, majority);
-                    }
-                    self.send(node, to, group, Body::FromVoter(message));
-                }
-            }
-        }
-    }
-
-    /// Writes a register; `torn`: the power fails somewhere in the middle.
-    fn persist(&mut self, node: usize, group: usize, register: Register, torn: bool) {
-        let (boot, lease) = (self.nodes[node].boot, self.timetable(node).lease);
-        let stamp = self.nodes[node].clock.read(self.now);
-        let part = &mut self.nodes[node].parts[group];
-        let only_promise = part.register.accepted == register.accepted;
-        let waits = part.voter.as_ref().is_some_and(|voter| voter.in_quarantine(stamp));
-        if !only_promise {
-            part.owes = None; // the value's own lease takes the place of the former, once somebody is told of it
-        }
-        let skip = if only_promise { ModelFault::PromiseNotSynced } else { ModelFault::ValueNotSynced };
-        let whole = if torn { usize::try_from(self.rng.below(SLOT as u64)).expect("small") } else { SLOT };
-        let part_lease = if only_promise || waits { part.disk_lease } else { lease };
-        if !out(skip) {
-            part.disk_lease = part_lease;
-            part.disk.write(&Kept { register, boot, lease: part_lease }, whole);
-        }
-        if !torn {
-            crate::invariants::registers_grow::check(&part.register, &register);
-            self.stats.fsyncs += 1;
-            part.register = register;
         }
     }
 
@@ -417,6 +368,10 @@ impl World {
                 self.stats.answers += 1;
                 self.answered(node, group, request, verdict);
             }
+            Command::LookForFailures => {
+                let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(50)));
+                self.at(self.now + delay, Happening::LookForFailures { node, group, boot });
+            }
             Command::Keep(pause) => self.nodes[node].parts[group].pause = pause,
             Command::Journal(event) => self.journal(node, group, event),
         }
@@ -432,7 +387,8 @@ impl World {
                 crate::invariants::epochs_grow::check(&self.acquired[group], value);
                 crate::invariants::only_the_willing::check(self, node, group);
                 self.ledger[group].check_holds(value);
-                self.acquired[group].push((node, value));
+                self.acquired[group].push((node, value, self.now));
+                crate::invariants::no_churn::check(self, group);
                 let part = &mut self.nodes[node].parts[group];
                 part.untaken_since = Some(self.now);
                 if std::mem::take(&mut part.asked) {
@@ -484,40 +440,6 @@ impl World {
         }
     }
 
-    fn start_voter(&mut self, node: usize, boot: u64) {
-        if self.nodes[node].boot != boot || !self.nodes[node].powered {
-            return;
-        }
-        let (candidates, table) = (self.candidates(), self.timetable(node));
-        let stamp = self.nodes[node].clock.read(self.now);
-        for group in 0..self.profile.groups {
-            let part = &mut self.nodes[node].parts[group];
-            let told = part.register;
-            let kept = match part.open_disk() {
-                Ok(kept) => kept,
-                Err(why) => {
-                    assert!(self.spoilt == Some(node), "a register was refused that nobody spoilt: {why:?}");
-                    self.tell(|| format!("node {node}.{group}: the register is refused ({why:?})"));
-                    continue;
-                }
-            };
-            crate::invariants::registers_grow::check(&told, &kept.register);
-            let owed = Timetable::new(kept.lease.max(table.lease));
-            let quarantine = match part.memory {
-                Some(_) => None,
-                None if out(ModelFault::MemoryForgotten) => None,
-                None if kept.boot == boot => Some(stamp.plus(owed.quarantine())),
-                None => Some(Stamp::default().plus(owed.quarantine())),
-            };
-            part.disk_lease = owed.lease;
-            part.disk.write(&Kept { boot, lease: owed.lease, ..kept }, SLOT);
-            let memory = part.memory.filter(|_| !out(ModelFault::MemoryForgotten)).unwrap_or_default();
-            let voter = Voter::new(candidates.clone(), table, (kept.register, memory), quarantine);
-            part.memory = Some(*voter.memory());
-            part.voter = Some(voter);
-        }
-    }
-
     fn start_lease(&mut self, node: usize, boot: u64) {
         if self.nodes[node].boot != boot || !self.nodes[node].powered {
             return;
@@ -542,6 +464,7 @@ impl World {
                 failback: false,
                 automatic: true,
                 moves_per_hour: 0,
+                epoch_floor: hotspare_core::Epoch(0),
             };
             let (seed, now) = (self.rng.bits(), self.now);
             let stamp = self.nodes[node].clock.read(now);
@@ -565,7 +488,7 @@ impl World {
         }
     }
 
-    fn candidates(&self) -> Vec<NodeId> {
+    pub fn candidates(&self) -> Vec<NodeId> {
         (0..self.profile.candidates).map(id).collect()
     }
 

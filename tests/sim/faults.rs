@@ -19,7 +19,7 @@ pub fn inject(world: &mut World) {
     // Most faults aim at the node that acts: that is where they hurt.
     let acting = world.nodes.iter().position(|node| node.parts[group].gate.is_some());
     let victim = acting.filter(|_| !world.rng.one_in(3)).unwrap_or(any);
-    match world.rng.below(29) {
+    match world.rng.below(31) {
         0..=2 => world.power_off(victim),
         3 | 4 => partition(world, victim),
         5 => one_way(world, victim),
@@ -37,13 +37,15 @@ pub fn inject(world: &mut World) {
         21 if world.profile.pauses => pause_machine(world, victim, lease),
         21 => kill_and_restart(world, victim, group),
         22 => boot_job(world, any, group),
+        28 => fails_while_paused(world, victim, group),
+        29 => kill_unheard(world, victim, group, lease),
         25 => impostor(world, any),
         27 => fill_run(world, victim, group),
         26 => world.nodes[victim].parts[group].gate_broken_until = world.now + lease * 15,
         23 | 24 => slew(world, any, lease),
         _ => hand(world, any, group),
     }
-    let pause = world.rng.below(lease * 5);
+    let pause = world.rng.below(lease * 3);
     world.at(world.now + pause, Happening::Fault);
 }
 
@@ -78,8 +80,8 @@ fn heal_later(world: &mut World) {
 }
 
 fn restart_lease(world: &mut World, node: usize) {
-    if !world.nodes[node].candidate || !world.nodes[node].powered {
-        return;
+    if world.nodes[node].parts[0].lease.is_none() {
+        return; // it is on its way in already
     }
     world.tell(|| format!("node {node}: lease client killed"));
     for group in 0..world.profile.groups {
@@ -94,12 +96,12 @@ fn restart_lease(world: &mut World, node: usize) {
     world.at(world.now + delay, Happening::StartLease { node, boot });
 }
 
-fn restart_voter(world: &mut World, node: usize) {
+pub fn restart_voter(world: &mut World, node: usize) {
     if !world.nodes[node].powered {
         return;
     }
     world.tell(|| format!("node {node}: arbiter killed"));
-    world.nodes[node].parts.iter_mut().for_each(|part| part.voter = None);
+    world.nodes[node].parts.iter_mut().for_each(|part| (part.voter, part.joining) = (None, None));
     let (boot, delay) = (world.nodes[node].boot, restart_time(world));
     world.at(world.now + delay, Happening::StartVoter { node, boot });
 }
@@ -216,6 +218,23 @@ fn kill_and_restart(world: &mut World, node: usize, group: usize) {
     restart_lease(world, node);
 }
 
+/// The gate dies while the lease client is stopped: the proof finds nobody to hear it.
+fn kill_unheard(world: &mut World, node: usize, group: usize, lease: u64) {
+    stop_process(world, node, lease);
+    kill_gate(world, node, group);
+}
+
+/// A pause, the service ends for good, and the lease client starts anew: somebody must still know when the pause ends.
+fn fails_while_paused(world: &mut World, node: usize, group: usize) {
+    if !world.nodes[node].parts[group].paused {
+        pause(world, node, group);
+    }
+    service_fails(world, node, group);
+    if world.rng.one_in(2) {
+        restart_lease(world, node);
+    }
+}
+
 /// The user's service ends for good: its Restart= is exhausted.
 fn service_fails(world: &mut World, node: usize, group: usize) {
     let units = world.units.clone();
@@ -243,8 +262,11 @@ fn job(world: &mut World, node: usize, group: usize) {
     for other in &mut world.nodes {
         other.parts[group].asked = true;
     }
-    if unit != units.service {
-        world.nodes[node].parts[group].told_off = kind == Kind::Stop;
+    let part = &mut world.nodes[node].parts[group];
+    if unit == units.service {
+        part.stopped_by_hand = true;
+    } else {
+        part.told_off = kind == Kind::Stop;
     }
     world.job((node, group), unit, kind, Mode::Replace);
     if kind == Kind::Stop && !world.rng.one_in(4) {
@@ -269,7 +291,9 @@ pub fn rejoin(world: &mut World, node: usize, group: usize) {
     }
     // What somebody stopped by hand, somebody starts again.
     let manager = &world.nodes[node].parts[group].manager;
-    if awake(world, node) && manager.is_active(units.primary) && manager.state(units.service) == State::Inactive {
+    let stopped = world.nodes[node].parts[group].stopped_by_hand && !manager.is_active(units.service);
+    if awake(world, node) && manager.is_active(units.primary) && stopped {
+        world.nodes[node].parts[group].stopped_by_hand = false;
         world.job((node, group), units.service, Kind::Start, Mode::Replace);
     }
     if awake(world, node) && manager_lost(world, node, group) {
@@ -320,7 +344,11 @@ fn change_config(world: &mut World, node: usize) {
 /// Bits rot on one voter's disk: one byte, or a whole range. Noticed when the voter starts again.
 fn spoil_disk(world: &mut World, node: usize) {
     let one_byte = world.rng.one_in(2);
-    if !one_byte && (world.spoilt.is_some_and(|known| known != node) || !world.rng.one_in(3)) {
+    let voters = world.profile.voters;
+    if node >= voters {
+        return;
+    }
+    if !one_byte && (world.spoilt.is_some_and(|known| known != node) || !world.others_vote(node)) {
         return;
     }
     for group in 0..world.profile.groups {
@@ -334,6 +362,8 @@ fn spoil_disk(world: &mut World, node: usize) {
     }
     if !one_byte {
         world.spoilt = Some(node);
+        let after = world.rng.below(span(world.profile.lease) * 10);
+        world.at(world.now + after, Happening::ReplaceVoter(node));
     }
     world.tell(|| format!("node {node}: its disk rots (one byte: {one_byte})"));
     restart_voter(world, node);

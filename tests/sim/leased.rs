@@ -11,8 +11,9 @@ use hotspare_core::lease::{Ended, Input, Lease, PhaseName, Tenure};
 pub fn notice_gate(part: &mut Part, units: &Units, now: Stamp) {
     let alive = part.gate.is_some() || part.manager.state(units.gate) == State::Activating;
     let holds = part.lease.as_ref().is_some_and(|lease| lease.status().claimed);
-    if holds && !part.shell.attached && !alive && !out(ModelFault::DeadGateUnnoticed) {
-        part.shell.gone.get_or_insert(now);
+    let unnoticed = !part.shell.attached && !alive && part.gate_gone().is_none();
+    if holds && unnoticed && !out(ModelFault::DeadGateUnnoticed) {
+        part.shell.gone = part.page.map(|page| (page.value.incarnation, now));
     }
 }
 
@@ -28,7 +29,7 @@ pub fn overdue(part: &Part, now: Stamp) -> Option<Input> {
         let how = part.proof.filter(|(life, _)| *life == incarnation).map_or(Ended::Died, |(_, how)| how);
         return (!out(ModelFault::ClaimNotMissed)).then_some(Input::Emptied { incarnation, how });
     }
-    let (since, tenure) = (part.shell.gone?, part.page?);
+    let (since, tenure) = (part.gate_gone()?, part.page?);
     let holds = matches!(part.phase(), Some(PhaseName::Held | PhaseName::Yielding));
     (holds && now.longest_since(since) >= tenure.lease * 2).then_some(Input::Abandoned)
 }

@@ -24,6 +24,7 @@ pub mod run;
 pub mod seeded;
 pub mod systemd;
 pub mod units;
+pub mod voter;
 
 pub use profile::Profile;
 pub use run::{Outcome, Stats, run};

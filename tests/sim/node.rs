@@ -1,7 +1,9 @@
 //! One simulated machine: its clocks, and for each group its disk, its /run, its daemons and its process 1.
 
+use crate::seeded::{ModelFault, out};
 use crate::systemd::{Manager, State, Unit};
 use crate::units::Units;
+use hotspare_core::joining::{Joining, Stage};
 use hotspare_core::lease::{Ended, Input, Lease, PhaseName, Tenure};
 use hotspare_core::message::Pause;
 use hotspare_core::rng::Rng;
@@ -94,11 +96,13 @@ impl Clock {
 pub struct Disk {
     pub bytes: Vec<u8>,
     sequence: u64,
+    /// As it was written last.
+    pub stage: Stage,
 }
 
 impl Disk {
-    fn new() -> Disk {
-        let mut disk = Disk { bytes: vec![0; BYTES], sequence: 0 };
+    pub fn blank() -> Disk {
+        let mut disk = Disk { bytes: vec![0; BYTES], sequence: 0, stage: Stage::Fresh };
         disk.write(&Kept::default(), SLOT);
         disk.write(&Kept::default(), SLOT);
         disk
@@ -107,6 +111,9 @@ impl Disk {
     /// Writes `kept`; only its first `whole` bytes get there.
     pub fn write(&mut self, kept: &Kept, whole: usize) {
         self.sequence += 1;
+        if whole == SLOT {
+            self.stage = kept.stage;
+        }
         let (place, slot) = register::slot(self.sequence, OWNER, kept);
         self.bytes[place..place + whole].copy_from_slice(&slot[..whole]);
     }
@@ -122,7 +129,7 @@ impl Disk {
 
     fn read(&mut self) -> Result<Kept, Unusable> {
         let (sequence, kept) = register::read(&self.bytes, OWNER)?;
-        self.sequence = sequence;
+        (self.sequence, self.stage) = (sequence, kept.stage);
         Ok(kept)
     }
 }
@@ -140,7 +147,7 @@ pub struct Gate {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shell {
     pub attached: bool,
-    pub gone: Option<Stamp>,
+    pub gone: Option<(Incarnation, Stamp)>,
     /// The request of a gate that waits for an answer.
     pub waiting: Option<u64>,
     pub next_request: u64,
@@ -161,6 +168,8 @@ pub struct Part {
     pub take: bool,
     // processes
     pub voter: Option<Voter>,
+    /// As long as it does not vote.
+    pub joining: Option<Joining>,
     pub lease: Option<Lease>,
     pub shell: Shell,
     pub manager: Manager,
@@ -186,6 +195,8 @@ pub struct Part {
     pub idle_since: Option<u64>,
     /// Somebody stopped the role by hand: neither is active, and that is as it should be.
     pub told_off: bool,
+    /// Somebody stopped the service by hand.
+    pub stopped_by_hand: bool,
     /// An operator asked for this node since it last held.
     pub asked: bool,
     /// When it acquired the lease, until a gate has charge of it.
@@ -203,7 +214,7 @@ pub struct Part {
 impl Part {
     fn new(units: &Units) -> Part {
         Part {
-            disk: Disk::new(),
+            disk: Disk::blank(),
             register: Register::default(),
             memory: None,
             page: None,
@@ -211,6 +222,7 @@ impl Part {
             proof: None,
             take: false,
             voter: None,
+            joining: None,
             lease: None,
             shell: Shell::default(),
             manager: Manager::new(&units.graph),
@@ -230,11 +242,19 @@ impl Part {
             named: false,
             idle_since: None,
             told_off: false,
+            stopped_by_hand: false,
             untaken_since: None,
             gate_broken_until: 0,
             owes: None,
             disk_lease: Duration::ZERO,
         }
+    }
+
+    /// When the gate of this very tenure hung up.
+    pub fn gate_gone(&self) -> Option<Stamp> {
+        let life = self.page?.value.incarnation;
+        let bound = |gone: &Incarnation| *gone == life || out(ModelFault::OldGateHauntsNewTenure);
+        self.shell.gone.filter(|(gone, _)| bound(gone)).map(|(_, since)| since)
     }
 
     /// Something of the primary role is here.
@@ -253,10 +273,12 @@ impl Part {
     fn cut_power(&mut self, units: &Units) {
         (self.memory, self.page, self.proof, self.claim) = (None, None, None, None);
         (self.take, self.voter, self.lease, self.gate) = (false, None, None, None);
+        self.joining = None;
         (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
         self.populated.clear();
         (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
         (self.abstains_until, self.untaken_since, self.gate_broken_until, self.idle_since) = (0, None, 0, None);
+        self.stopped_by_hand = false;
         self.begun.clear();
     }
 

@@ -4,7 +4,7 @@
 use crate::cluster::{Happening, World};
 use crate::node::{Gate, ms};
 use crate::seeded::{ModelFault, out};
-use crate::systemd::{Act, Kind, Mode, Unit};
+use crate::systemd::{Act, Kind, Mode, State, Unit};
 use hotspare_core::lease::{Ended, Input, PhaseName, Request, Verdict};
 use hotspare_core::{Incarnation, Timetable};
 
@@ -159,9 +159,10 @@ impl World {
     fn gate_process_ends(&mut self, node: usize, group: usize) {
         self.nodes[node].parts[group].gate = None;
         let now = self.nodes[node].clock.read(self.now);
-        let shell = &mut self.nodes[node].parts[group].shell;
+        let part = &mut self.nodes[node].parts[group];
+        let shell = &mut part.shell;
         if shell.attached {
-            (shell.attached, shell.gone) = (false, Some(now));
+            (shell.attached, shell.gone) = (false, part.page.map(|page| (page.value.incarnation, now)));
         }
         if let Some(id) = shell.waiting.take() {
             if let Some(lease) = &mut self.nodes[node].parts[group].lease {
@@ -247,9 +248,19 @@ impl World {
     }
 
     fn give_up(&mut self, node: usize, group: usize) {
-        let gate_gone = self.nodes[node].parts[group].shell.gone.is_some();
-        if !gate_gone || out(ModelFault::GiveUpWhenGateDied) {
+        let gate_gone = self.nodes[node].parts[group].gate_gone().is_some();
+        if !gate_gone {
             self.lease(node, group, Input::GiveUp);
+        }
+    }
+
+    /// As `bins/leased/src/bus.rs`: a unit that failed while nobody could be told, or while a pause was on.
+    pub fn look_for_failures(&mut self, (node, group): Place, boot: u64) {
+        let units = self.units.clone();
+        let manager = &self.nodes[node].parts[group].manager;
+        let failed = manager.state(units.service) == State::Failed && !manager.has_job(units.service);
+        if failed && self.nodes[node].boot == boot && !out(ModelFault::FailureForgotten) {
+            self.give_up(node, group);
         }
     }
 

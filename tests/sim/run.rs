@@ -16,6 +16,8 @@ pub struct Stats {
     pub crashes: u64,
     pub acquisitions: u64,
     pub kills: u64,
+    /// Voters that lost their registers and joined again.
+    pub rejoined: u64,
     pub fsyncs: u64,
     pub answers: u64,
     /// Simulated time, in seconds.
@@ -31,6 +33,7 @@ impl Stats {
         self.crashes += other.crashes;
         self.acquisitions += other.acquisitions;
         self.kills += other.kills;
+        self.rejoined += other.rejoined;
         self.fsyncs += other.fsyncs;
         self.answers += other.answers;
         self.seconds += other.seconds;
@@ -39,8 +42,9 @@ impl Stats {
 
 impl std::fmt::Display for Stats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Stats { runs, events, faults, crashes, acquisitions, kills, fsyncs, seconds, .. } = self;
+        let Stats { runs, events, faults, crashes, acquisitions, kills, rejoined, fsyncs, seconds, .. } = self;
         write!(f, "runs {runs}, failovers {acquisitions}, faults {faults}, crashes {crashes}, kills {kills}, ")?;
+        write!(f, "voters replaced {rejoined}, ")?;
         write!(f, "fsyncs {fsyncs}, events {events}, hours {};", seconds / 3600)
     }
 }
@@ -77,14 +81,17 @@ fn play(world: &mut World) {
     world.apply(Happening::Heal);
     world.tell(|| "the faults end".into());
     for node in 0..world.profile.candidates {
+        world.nodes[node].run_full = false;
         for group in 0..world.profile.groups {
             world.lease(node, group, Input::Pause(false));
             world.nodes[node].parts[group].gate_broken_until = 0;
             let boot = world.nodes[node].boot;
             world.at(calm + 12_000_000_000, Happening::Rejoin { node, group, boot });
             world.at(calm + 12_000_000_000, Happening::Resume { node, group });
-            // A node that abstains after a failed service is brought back by an operator, here as in life.
+            // A node that abstains after a failed service is brought back by an operator, here as in life: when the
+            // services that were failing at the end of the faults have done so.
             world.operator_asks(node, group, None);
+            world.at(calm + 12_000_000_000, Happening::OperatorHelps { node, group });
         }
     }
     let healed = calm + invariants::heals::bound(world);

@@ -23,13 +23,13 @@ pub enum ModelFault {
     RequisiteOnGate,
     StartsAnywhere,
     RoleWantedByBoot,
-    StandbyKeepsGate,
     StandbyUnordered,
     NoWayBackToStandby,
     GateOutlivesRole,
+    FailureForgotten,
+    OldGateHauntsNewTenure,
     ServiceOutlivesRole,
     NoGiveUp,
-    GiveUpWhenGateDied,
 }
 
 thread_local! {
@@ -103,13 +103,13 @@ pub fn all() -> Vec<(Seeded, &'static str, &'static str)> {
         ),
         model(M::StartsAnywhere, "units", "the user's unit does not ask whether the gate is open"),
         model(M::RoleWantedByBoot, "units", "multi-user.target wants the standby target"),
-        model(M::StandbyKeepsGate, "units", "the standby target does not conflict with the gate"),
         model(M::StandbyUnordered, "units", "the standby's own unit is not ordered after the primary's"),
         model(M::NoWayBackToStandby, "units", "the gate's OnFailure does not start the standby target"),
-        model(M::GateOutlivesRole, "units", "the gate is only StopPropagatedFrom= the primary target"),
+        model(M::GateOutlivesRole, "units", "neither the standby target nor the end of the primary stops the gate"),
         model(M::ServiceOutlivesRole, "units", "the user's unit is neither PartOf the role nor stopped with the gate"),
         model(M::NoGiveUp, "units", "the user's unit has no OnFailure"),
-        model(M::GiveUpWhenGateDied, "leased", "a service that died with its gate counts as failed"),
+        model(M::FailureForgotten, "0013", "what failed while paused is not looked at when the pause ends"),
+        model(M::OldGateHauntsNewTenure, "leased", "a gate that hung up counts against the next tenure too"),
     ]);
     all
 }
@@ -134,6 +134,10 @@ fn core() -> Vec<(Seeded, &'static str, &'static str)> {
         core(F::OldestValueWins, "H1", "the value under the lowest ballot is built on"),
         core(F::CounterNotRaised, "H1", "the next ballot is not above what was seen"),
         core(F::LifeUsedTwice, "H1", "one value is proposed under two ballots"),
+        core(F::JoinWithoutWaiting, "V8", "a voter that lost its register joins again at once"),
+        core(F::JoinOnOneWord, "V8", "one fellow's word is enough for it"),
+        core(F::JoinForgetsValue, "V8", "it takes over the highest promise, and not the newest value"),
+        core(F::PromisesCountForEver, "H10", "promises of any age count"),
         core(F::HalfIsEnough, "quorum", "half of the voters count as a majority"),
         core(F::VotesCountTwice, "quorum", "an answer that comes twice counts twice"),
         core(F::CountFromAnswer, "H2", "the lease counts from the answer, not from the question"),

@@ -38,23 +38,27 @@ pub struct Units {
     pub give_up: Unit,
 }
 
-/// A line of a unit that a seeded fault changes: unit, line, what takes its place.
-fn wrong_line() -> Option<(&'static str, &'static str, &'static str)> {
+/// A line of a unit: what the unit is called, what it says, and what it says instead.
+type Wrong = (&'static str, &'static str, &'static str);
+
+/// The lines that the seeded fault in force changes.
+fn wrong_lines() -> Vec<Wrong> {
     use ModelFault as F;
     let table = [
         (F::GatePulledIn, "web.service", ASSERT, "BindsTo=cluster-lease.service"),
         (F::RequisiteOnGate, "web.service", ASSERT, "Requisite=cluster-lease.service"),
         (F::StartsAnywhere, "web.service", ASSERT, ""),
         (F::RoleWantedByBoot, "multi-user.target", "Wants=", "Wants=cluster-standby.target "),
-        (F::StandbyKeepsGate, "cluster-standby.target", " cluster-lease.service", ""),
+        (F::GateOutlivesRole, "cluster-standby.target", " cluster-lease.service", ""),
         (F::StandbyUnordered, "replica.service", "After=", "X-Nothing="),
         (F::NoWayBackToStandby, "cluster-lease.service", " cluster-standby.target", ""),
         (F::GateOutlivesRole, "cluster-lease.service", "PartOf=", "StopPropagatedFrom="),
         (F::ServiceOutlivesRole, "web.service", "PartOf=", "X-Nothing="),
+        (F::ServiceOutlivesRole, "web.service", "StopPropagatedFrom=", "X-Nothing="),
         (F::NoGiveUp, "web.service", "OnFailure=", "X-Nothing="),
         (F::ProofOnce, "cluster-lease.service", "OnFailure=cluster-prove.service", "OnFailure="),
     ];
-    table.into_iter().find(|(fault, ..)| out(*fault)).map(|(_, unit, line, other)| (unit, line, other))
+    table.into_iter().filter(|(fault, ..)| out(*fault)).map(|(_, unit, line, other)| (unit, line, other)).collect()
 }
 
 impl Units {
@@ -62,17 +66,14 @@ impl Units {
     pub fn load() -> Units {
         let files = FILES.iter().chain(&AROUND).map(|(name, text)| {
             let unit = name.split_once(".d/").map_or(*name, |(unit, _)| unit);
-            let changed = wrong_line().filter(|(wrong, ..)| *wrong == unit).map(|(_, line, other)| {
+            let mut text = (*text).to_owned();
+            for (_, line, other) in wrong_lines().into_iter().filter(|(wrong, ..)| *wrong == unit) {
                 assert!(text.contains(line), "{name} has no {line}");
-                text.replace(line, other)
-            });
-            (*name, changed.unwrap_or_else(|| (*text).to_owned()))
+                text = text.replace(line, other);
+            }
+            (*name, text)
         });
-        let mut files: Vec<(&str, String)> = files.collect();
-        if out(ModelFault::ServiceOutlivesRole) {
-            let text = files.iter_mut().find(|(name, _)| name.starts_with("web.service")).expect("there");
-            text.1 = text.1.replace("StopPropagatedFrom=", "X-Nothing=");
-        }
+        let files: Vec<(&str, String)> = files.collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let graph = Graph::load(&files);
         let named = |name| graph.named(name);

@@ -4,6 +4,8 @@
 
 mod args;
 mod cluster;
+mod memory;
+mod seat;
 mod store;
 
 use args::Args;
@@ -70,6 +72,9 @@ async fn serve(mut clusters: Vec<ClusterVoter>) -> Result<Exit, Failure> {
     let message = format!("voting in {}", names.join(", "));
     notify::ready(&message);
     record(message_id::ARBITER_READY, Priority::Info, message, &[]);
+    for group in clusters.iter().flat_map(ClusterVoter::joining) {
+        tracing::info!("{group}: this voter has no register: it learns from the other voters before it votes");
+    }
     loop {
         let now = clock::now();
         let due = clusters.iter().filter_map(|cluster| cluster.wake_at(now)).min();

@@ -14,13 +14,19 @@ pub enum StoreError {
     #[error("cannot use the register {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
     #[error(
-        "the register {path} is damaged ({what}). A voter must not guess what it promised: take it out of service and \
-         replace it (see hotspare-arbiter(8), REPLACING A VOTER)"
+        "the register {path} is damaged ({what}). A voter must not guess what it promised: delete the file, and it \
+         joins anew (see hotspare-arbiter(8), REPLACING A VOTER)"
     )]
     Damaged { path: PathBuf, what: &'static str },
-    #[error("the register {path} was written by a newer hotspare (version {found}, this one knows {REGISTER_VERSION})")]
-    Newer { path: PathBuf, found: u32 },
-    #[error("the register {path} belongs to another node, cluster or group; it was copied here by mistake")]
+    #[error(
+        "the register {path} has version {found}, and this hotspare reads version {REGISTER_VERSION}: start the one that \
+         wrote it, or replace the voter (see hotspare-arbiter(8), REPLACING A VOTER)"
+    )]
+    OtherVersion { path: PathBuf, found: u32 },
+    #[error(
+        "the register {path} belongs to another node, cluster or group; it was copied here by mistake. \
+         Delete it, and this voter joins anew (see hotspare-arbiter(8), REPLACING A VOTER)"
+    )]
     Foreign { path: PathBuf },
 }
 
@@ -57,7 +63,7 @@ impl Store {
         store.file.read_to_end(&mut bytes).map_err(io)?;
         (store.sequence, store.kept) = register::read(&bytes, owner).map_err(|wrong| match wrong {
             Unusable::Damaged(what) => StoreError::Damaged { path, what },
-            Unusable::Newer(found) => StoreError::Newer { path, found },
+            Unusable::OtherVersion(found) => StoreError::OtherVersion { path, found },
             Unusable::Foreign => StoreError::Foreign { path },
         })?;
         Ok(store)
@@ -81,6 +87,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hotspare_core::joining::Stage;
     use hotspare_core::voter::Register;
     use hotspare_core::{Ballot, NodeId};
     use hotspare_wire::register::SLOT;
@@ -88,7 +95,13 @@ mod tests {
 
     fn kept(counter: u64) -> Kept {
         let promised = Ballot { counter, node: NodeId(1), nonce: 3 };
-        Kept { register: Register { promised, accepted: None }, boot: 7, lease: Duration::from_secs(2) }
+        Kept {
+            register: Register { promised, accepted: None },
+            boot: 7,
+            lease: Duration::from_secs(2),
+            stage: Stage::Joined,
+            era: 0,
+        }
     }
 
     fn written(folder: &Path) -> PathBuf {
@@ -159,10 +172,10 @@ mod tests {
         let mut newer = good.clone();
         for slot in newer.chunks_mut(SLOT / 2) {
             slot[11] = 9;
-            let end = 46 + usize::from(u16::from_be_bytes([slot[44], slot[45]]));
+            let end = 51 + usize::from(u16::from_be_bytes([slot[44], slot[45]]));
             let check = fnv1a(&slot[..end]);
             slot[end..end + 8].copy_from_slice(&check.to_be_bytes());
         }
-        assert!(refused(&newer, "alpha\0demo").contains("newer hotspare (version 9"));
+        assert!(refused(&newer, "alpha\0demo").contains("has version 9"));
     }
 }

@@ -46,7 +46,7 @@ impl Peers {
     pub fn new(config: &Config, me: &Node, now: Stamp) -> Peers {
         let link =
             |address: &IpAddr| Link { address: *address, detector: Detector::new(config.heartbeat, now), last: None };
-        let peers = config.nodes.iter().filter(|node| node.id != me.id).map(|node| {
+        let peers = config.living().filter(|node| node.id != me.id).map(|node| {
             let links = node.links.iter().map(link).collect();
             (node.id, Peer { name: node.name.clone(), links, sequence: now.boot / 1000, config: None })
         });

@@ -50,7 +50,15 @@ fn voters_of(status: &NodeStatus) -> Vec<&str> {
     names
 }
 
-fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
+/// Whether these voters may follow those in a running cluster: any two majorities, one of each, must have a voter in common,
+/// or an operator has said who is gone for good (decision 0015).
+fn may_follow(before: &[&str], after: &[&str], config: &Config) -> bool {
+    let added = after.iter().filter(|voter| !before.contains(voter)).count();
+    let mut removed = before.iter().filter(|voter| !after.contains(voter));
+    removed.all(|voter| config.is_lost(voter)) && added <= 1
+}
+
+pub(crate) fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Unavailable, format!("systemctl {}: {why}", arguments.join(" ")));
     let done = Command::new("systemctl").args(arguments).status().map_err(|error| failed(error.to_string()))?;
     if done.success() { Ok(()) } else { Err(failed(format!("{done}"))) }
@@ -65,9 +73,10 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
     if let Ok(Tell::Status(status)) = call(&Ask::Status) {
         let (before, mut after) = (voters_of(&status), config.voters.iter().map(String::as_str).collect::<Vec<_>>());
         after.sort_unstable();
-        if !before.is_empty() && before != after {
+        if !before.is_empty() && !may_follow(&before, &after, &config) {
             let message = format!(
-                "the voters would change from {} to {}: that needs a full stop of the groups (hotspare-arbiter(8), REPLACING A VOTER)",
+                "the voters would change from {} to {}. One may be added at a time; of others two majorities might not meet. \
+                 A machine is replaced under its old name (hotspare-arbiter(8), REPLACING A VOTER)",
                 before.join(", "),
                 after.join(", ")
             );

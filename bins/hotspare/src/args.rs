@@ -42,6 +42,22 @@ pub enum Command {
     /// Put a changed configuration in force on this node, without moving a role. What concerns a group that is held here
     /// waits until it moves; `hotspare status` shows it as pending until then.
     Apply,
+    /// Go on without a majority, when the nodes that are missing are gone for good. Read docs/operations.md
+    /// first: what only they knew is lost, and if one of them still runs, two nodes act at once.
+    Force {
+        /// A node that is gone and switched off; once for each.
+        #[arg(long, value_name = "NODE", required_unless_present_any = ["back", "vote"])]
+        lost: Vec<String>,
+        /// A node that was gone and has been made anew: it may lead again, and learns what a voter has to know.
+        #[arg(long, value_name = "NODE", conflicts_with_all = ["lost", "vote"])]
+        back: Option<String>,
+        /// On a node that came back and has learned enough: it votes again.
+        #[arg(long, conflicts_with = "lost")]
+        vote: bool,
+        /// Why; it is kept in the configuration and in the journal.
+        #[arg(long, value_name = "TEXT", required_unless_present_any = ["back", "vote"])]
+        reason: Option<String>,
+    },
     /// Stop all moves that nobody asked for, on all candidates, also across reboots. Leases are kept.
     Pause,
     /// Allow them again.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod force;
 mod status;
 mod timing;
 
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
         Command::Status { json } => show_status(json),
         Command::Switchover { group, to } => ask(&Ask::Switchover { group, to }),
         Command::Apply => apply::apply(call),
+        Command::Force { back: Some(name), .. } => force::back(&name, call),
+        Command::Force { vote: true, .. } => force::vote(&votes()?, call),
+        Command::Force { lost, reason, .. } => force::lost(&lost, reason.as_deref().unwrap_or_default(), call),
         Command::Pause => ask(&Ask::Pause { on: true }),
         Command::Resume => ask(&Ask::Pause { on: false }),
         Command::Explain { what: Explain::Timing { config } } => {
@@ -95,11 +99,16 @@ fn call(question: &Ask) -> Result<Tell, Failure> {
 
 /// A machine that only votes has no lease client; its arbiter says what it knows.
 fn show_votes() -> Result<Exit, Failure> {
+    print(&votes()?);
+    Ok(Exit::Done)
+}
+
+/// What the arbiter of this machine says, in JSON.
+fn votes() -> Result<String, Failure> {
     let unavailable = |error| Failure::new(Exit::Unavailable, error);
     let line =
         Client::connect(Path::new(hotspare_control::ARBITER), "hotspare-arbiter").and_then(|mut client| client.line());
-    print(&line.map_err(unavailable)?);
-    Ok(Exit::Done)
+    line.map_err(unavailable)
 }
 
 fn show_status(json: bool) -> Result<Exit, Failure> {

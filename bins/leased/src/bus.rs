@@ -3,60 +3,86 @@
 
 use futures_util::StreamExt;
 use hotspare_bus::lease1::{self, Lease1};
-use hotspare_bus::systemd::{ManagerProxy, UnitProxy};
+use hotspare_bus::systemd::{self, ManagerProxy, UnitProxy};
 use hotspare_core::GroupId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 /// Between two tries to reach the bus.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The standby target of a group is active, or not.
-pub struct StandbyChanged {
-    pub group: GroupId,
-    pub active: bool,
+/// What systemd says of a group.
+pub enum News {
+    /// Its standby target is active, or not.
+    Standby(bool),
+    /// A unit of its primary role has failed for good.
+    Failed,
 }
 
-/// A group, its name, and its standby target if it has one.
+/// What the bus is wanted for.
+pub enum Errand {
+    /// Publish this state of the group of that name.
+    Publish(String, Lease1),
+    /// Look whether a unit of the group's primary role has failed.
+    LookForFailures(GroupId),
+}
+
+/// A group, its name, and its standby target and the units of its primary role if it has any.
 #[derive(Clone)]
 pub struct Watched {
     pub group: GroupId,
     pub name: String,
     pub target: Option<String>,
+    pub units: Vec<String>,
 }
 
-/// The state of each group as it was published last.
-type Known = BTreeMap<String, Lease1>;
+/// What is wanted of the bus, kept while there is none.
+#[derive(Default)]
+struct Known {
+    /// The state of each group as it was published last.
+    states: BTreeMap<String, Lease1>,
+    /// Groups whose units are still to be looked at.
+    looks: BTreeSet<GroupId>,
+}
+
+impl Known {
+    fn note(&mut self, errand: Errand) {
+        match errand {
+            Errand::Publish(name, state) => drop(self.states.insert(name, state)),
+            Errand::LookForFailures(group) => drop(self.looks.insert(group)),
+        }
+    }
+}
 
 /// Follows the targets and publishes what comes in on `updates`, for ever.
-pub async fn run(watched: Vec<Watched>, changes: Sender<StandbyChanged>, mut updates: Receiver<(String, Lease1)>) {
-    let mut known = Known::new();
+pub async fn run(watched: Vec<Watched>, changes: Sender<(GroupId, News)>, mut errands: Receiver<Errand>) {
+    let mut known = Known::default();
     loop {
-        if let Err(error) = connected(&watched, &changes, &mut updates, &mut known).await {
+        if let Err(error) = connected(&watched, &changes, &mut errands, &mut known).await {
             tracing::debug!("no bus: {error}");
         }
         if changes.is_closed() {
             return;
         }
         tokio::time::sleep(RETRY).await;
-        while let Ok((name, state)) = updates.try_recv() {
-            known.insert(name, state);
+        while let Ok(errand) = errands.try_recv() {
+            known.note(errand);
         }
     }
 }
 
 async fn connected(
     watched: &[Watched],
-    changes: &Sender<StandbyChanged>,
-    updates: &mut Receiver<(String, Lease1)>,
+    changes: &Sender<(GroupId, News)>,
+    errands: &mut Receiver<Errand>,
     known: &mut Known,
 ) -> zbus::Result<()> {
     let connection = zbus::Connection::system().await?;
     for item in watched {
         connection
             .object_server()
-            .at(lease1::path(&item.name), known.get(&item.name).cloned().unwrap_or_default())
+            .at(lease1::path(&item.name), known.states.get(&item.name).cloned().unwrap_or_default())
             .await?;
     }
     if let Err(error) = connection.request_name(lease1::NAME).await {
@@ -74,21 +100,42 @@ async fn connected(
             let mut stream = unit.receive_active_state_changed().await;
             loop {
                 let active = unit.active_state().await.is_ok_and(|state| state == "active");
-                if changes.send(StandbyChanged { group, active }).await.is_err() || stream.next().await.is_none() {
+                if changes.send((group, News::Standby(active))).await.is_err() || stream.next().await.is_none() {
                     return;
                 }
             }
         });
     }
     loop {
-        tokio::select! {
+        look_for_failures(&manager, watched, changes, &mut known.looks).await?;
+        let errand = tokio::select! {
             Some(_) = followers.join_next() => return Ok(()), // a stream ended: the connection is gone
-            update = updates.recv() => {
-                let Some((name, state)) = update else { return Ok(()) };
-                let interface = connection.object_server().interface::<_, Lease1>(lease1::path(&name)).await?;
-                known.insert(name, state.clone());
-                interface.get_mut().await.update(state, interface.signal_emitter()).await?;
-            }
+            errand = errands.recv() => errand,
+        };
+        let Some(errand) = errand else { return Ok(()) };
+        if let Errand::Publish(name, state) = &errand {
+            let interface = connection.object_server().interface::<_, Lease1>(lease1::path(name)).await?;
+            interface.get_mut().await.update(state.clone(), interface.signal_emitter()).await?;
+        }
+        known.note(errand);
+    }
+}
+
+/// Units that failed while nobody could be told, or while a pause was on (decision 0013).
+async fn look_for_failures(
+    manager: &ManagerProxy<'_>,
+    watched: &[Watched],
+    changes: &Sender<(GroupId, News)>,
+    looks: &mut BTreeSet<GroupId>,
+) -> zbus::Result<()> {
+    while let Some(group) = looks.first().copied() {
+        let units = watched.iter().find(|item| item.group == group).map_or(&[][..], |item| &item.units);
+        let failed = systemd::failed(manager, units).await?;
+        looks.remove(&group);
+        if !failed.is_empty() {
+            tracing::warn!("{} failed, and nobody has started it again", failed.join(", "));
+            let _ = changes.send((group, News::Failed)).await;
         }
     }
+    Ok(())
 }

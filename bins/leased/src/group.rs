@@ -35,8 +35,8 @@ pub struct GroupRun {
     page: PageWriter,
     tenure: Option<Tenure>,
     gate: Option<(Caller, Sender<Tell>)>,
-    /// When the gate hung up: what fails from then on fails because of that, and a proof is due.
-    gate_gone: Option<Stamp>,
+    /// The gate of which life hung up, and when: what fails from then on fails because of that, and a proof is due.
+    gate_gone: Option<(Incarnation, Stamp)>,
     waiting: BTreeMap<u64, Waiting>,
     next_request: u64,
     /// The last decision in words.
@@ -79,6 +79,7 @@ impl GroupRun {
                 failback: group.failback,
                 automatic: !group.is_lock(),
                 moves_per_hour: group.moves_per_hour,
+                epoch_floor: config.epoch_floor(),
             },
             clock::now(),
             boot,
@@ -138,15 +139,20 @@ impl GroupRun {
 
     /// After a restart this daemon has no connection to its gate: whether there is one, its lock says.
     pub fn notice_gate(&mut self, now: Stamp) {
-        let unknown = self.gate.is_none() && self.gate_gone.is_none() && !self.config.is_lock();
+        let unknown = self.gate.is_none() && self.gate_gone().is_none() && !self.config.is_lock();
         if unknown && self.lease.status().claimed && !gate_lives(&self.config.name) {
-            self.gate_gone = Some(now);
+            self.gate_gone = self.tenure.map(|tenure| (tenure.value.incarnation, now));
         }
     }
 
+    /// When the gate of this very tenure hung up. That one of a former tenure did is over and done with.
+    fn gate_gone(&self) -> Option<Stamp> {
+        let life = self.tenure?.value.incarnation;
+        self.gate_gone.filter(|(gone, _)| *gone == life).map(|(_, since)| since)
+    }
+
     fn unproven(&self, now: Stamp) -> Option<Input> {
-        let since = self.gate_gone?;
-        let tenure = self.tenure?;
+        let (since, tenure) = (self.gate_gone()?, self.tenure?);
         let waited = now.longest_since(since);
         let holds = matches!(self.lease.status().phase, PhaseName::Held | PhaseName::Yielding);
         if self.config.is_lock() && waited > tenure.lease {
@@ -196,7 +202,7 @@ impl GroupRun {
             Command::Answer { request, verdict } => self.answer(config, request, verdict),
             Command::Keep(pause) => keep_pause(&self.config.name, pause),
             Command::Journal(event) => self.why = story::tell(config, &me.name, &self.config, event),
-            Command::ToVoter { .. } | Command::ToPeer { .. } => network.push(command),
+            Command::ToVoter { .. } | Command::ToPeer { .. } | Command::LookForFailures => network.push(command),
         }
     }
 
@@ -290,7 +296,7 @@ impl GroupRun {
 
     /// A service failed for good; not of its own if its gate is gone.
     pub fn give_up(&self) -> Option<Input> {
-        self.gate_gone.is_none().then_some(Input::GiveUp)
+        self.gate_gone().is_none().then_some(Input::GiveUp)
     }
 
     pub fn role_up(&mut self) -> Option<Input> {
@@ -310,13 +316,9 @@ impl GroupRun {
         }
         if self.gate.as_ref().is_some_and(|(gate, _)| *gate == caller) {
             self.gate = None;
-            self.gate_gone = Some(clock::now());
+            self.gate_gone = self.tenure.map(|tenure| (tenure.value.incarnation, clock::now()));
         }
         inputs
-    }
-
-    pub fn standby(&mut self, active: bool) -> Input {
-        Input::Standby(active)
     }
 
     pub fn paused(&self) -> bool {

@@ -13,7 +13,7 @@ mod group;
 mod story;
 
 use args::Args;
-use bus::{StandbyChanged, Watched};
+use bus::{Errand, News, Watched};
 use control::Call;
 use group::GroupRun;
 use hotspare_config::{Config, Node};
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         let endpoint = |service| {
             let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
             let mut endpoint = Endpoint::new(key.clone(), identity::cluster_of(&config), service, patience, seed);
-            config.nodes.iter().for_each(|node| endpoint.add_peer(node.id, node.key));
+            config.living().for_each(|node| endpoint.add_peer(node.id, node.key));
             endpoint
         };
         let (voters, peers) = (endpoint(Service::Vote), endpoint(Service::Lease));
@@ -57,10 +57,10 @@ fn main() -> ExitCode {
         let groups = config.groups_of(&me.name).map(|group| Ok((group.id, GroupRun::open(&config, &me, group, boot)?)));
         let groups = groups.collect::<Result<BTreeMap<_, _>, Failure>>()?;
         let (to_voters, to_peers) = (routes(&config, &me, Port::Arbiter), routes(&config, &me, Port::Lease));
-        let (bus, updates) = channel(64);
+        let (bus, errands) = channel(64);
         let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, bus, published: BTreeMap::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, updates))
+        runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, errands))
     })
 }
 
@@ -74,20 +74,18 @@ struct NodeRun {
     to_voters: BTreeMap<NodeId, Vec<SocketAddr>>,
     to_peers: BTreeMap<NodeId, Vec<SocketAddr>>,
     groups: BTreeMap<GroupId, GroupRun>,
-    bus: Sender<(String, hotspare_bus::lease1::Lease1)>,
+    bus: Sender<Errand>,
     published: BTreeMap<GroupId, hotspare_bus::lease1::Lease1>,
 }
 
-type Updates = tokio::sync::mpsc::Receiver<(String, hotspare_bus::lease1::Lease1)>;
-
-async fn serve(mut node: NodeRun, updates: Updates) -> Result<Exit, Failure> {
+async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) -> Result<Exit, Failure> {
     let port = Port::Lease.number(&node.config);
     let socket = Datagrams::bind(port, &node.config).await;
     let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
     let mut calls = control::listen().map_err(Exit::CantCreate.why("cannot make the control socket"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Exit::OsErr.why("cannot handle signals"))?;
-    let (changes, mut standby) = channel(64);
-    tokio::spawn(bus::run(node.watched(), changes, updates));
+    let (changes, mut news) = channel(64);
+    tokio::spawn(bus::run(node.watched(), changes, errands));
     notify::ready("starting");
     let mut leaving: Option<u64> = None;
     loop {
@@ -108,7 +106,7 @@ async fn serve(mut node: NodeRun, updates: Updates) -> Result<Exit, Failure> {
             }
             () = tokio::time::sleep(pause) => Event::Timer,
             Some(call) = calls.recv() => Event::Call(call),
-            Some(change) = standby.recv() => Event::Standby(change),
+            Some((group, news)) = news.recv() => Event::News(group, news),
             _ = terminate.recv() => Event::Terminate,
         };
         let mut out = Outgoing::default();
@@ -116,11 +114,12 @@ async fn serve(mut node: NodeRun, updates: Updates) -> Result<Exit, Failure> {
             Event::Datagram(length) => node.datagram(&buffer[..length], &mut out),
             Event::Timer => {}
             Event::Call(call) => node.call(call, &mut out),
-            Event::Standby(StandbyChanged { group, active }) => {
-                if let Some(run) = node.groups.get_mut(&group) {
-                    let input = run.standby(active);
-                    node.input(group, input, &mut out);
-                }
+            Event::News(group, news) => {
+                let input = match news {
+                    News::Standby(active) => Some(Input::Standby(active)),
+                    News::Failed => node.groups.get(&group).and_then(GroupRun::give_up),
+                };
+                input.into_iter().for_each(|input| node.input(group, input, &mut out));
             }
             Event::Terminate => leaving = Some(clock::now().boot),
         }
@@ -135,7 +134,7 @@ enum Event {
     Datagram(usize),
     Timer,
     Call(Call),
-    Standby(StandbyChanged),
+    News(GroupId, News),
     Terminate,
 }
 
@@ -155,7 +154,8 @@ impl NodeRun {
         };
         let watched = |(id, run): (&GroupId, &GroupRun)| {
             let name = run.config.name.clone();
-            Watched { group: *id, target: (!run.config.is_lock()).then(|| target(&name)), name }
+            let target = (!run.config.is_lock()).then(|| target(&name));
+            Watched { group: *id, target, name, units: run.config.units.clone() }
         };
         self.groups.iter().map(watched).collect()
     }
@@ -197,6 +197,9 @@ impl NodeRun {
                 }
                 Command::ToPeer { to, message } => {
                     out.peers.entry(to).or_default().push(Frame { group, body: Body::Peer(message) });
+                }
+                Command::LookForFailures if self.bus.try_send(Errand::LookForFailures(group)).is_err() => {
+                    tracing::warn!("the bus is behind: whether a service has failed is not known");
                 }
                 _ => {}
             }
@@ -331,7 +334,7 @@ impl NodeRun {
         for (id, run) in &self.groups {
             let state = run.bus_state(&self.config, &self.me);
             if self.published.get(id) != Some(&state)
-                && self.bus.try_send((run.config.name.clone(), state.clone())).is_ok()
+                && self.bus.try_send(Errand::Publish(run.config.name.clone(), state.clone())).is_ok()
             {
                 self.published.insert(*id, state);
                 changed = true;

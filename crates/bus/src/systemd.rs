@@ -4,6 +4,20 @@
 use zbus::OwnedObjectPath;
 use zbus::proxy;
 
+/// Name, description, load state, active state, sub-state, followed unit, path, job, its type, its path.
+type UnitLine = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+/// The units among `names` that have failed and are left so: no job is under way that would start them again.
+///
+/// # Errors
+/// If systemd cannot be asked.
+pub async fn failed(manager: &ManagerProxy<'_>, names: &[String]) -> zbus::Result<Vec<String>> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let units = manager.list_units_by_names(&names).await?;
+    let left = units.into_iter().filter(|unit| unit.3 == "failed" && unit.7 == 0);
+    Ok(left.map(|unit| unit.0).collect())
+}
+
 #[proxy(
     interface = "org.freedesktop.systemd1.Manager",
     default_service = "org.freedesktop.systemd1",
@@ -14,6 +28,8 @@ pub trait Manager {
     fn subscribe(&self) -> zbus::Result<()>;
     /// The object of a unit, loaded if need be.
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    /// The units of these names that are loaded, with their state.
+    fn list_units_by_names(&self, names: &[&str]) -> zbus::Result<Vec<UnitLine>>;
     /// systemd has read its configuration anew.
     #[zbus(signal)]
     fn reloading(&self, active: bool) -> zbus::Result<()>;

@@ -94,6 +94,17 @@ pub fn span_property(node: &KdlNode, key: &str, problems: &mut Vec<Problem>) -> 
     span_entry(entry, &format!("`{key}`"), problems)
 }
 
+/// The property `key` as an integer.
+pub fn integer_property(node: &KdlNode, key: &str, problems: &mut Vec<Problem>) -> Option<Spanned<i128>> {
+    let entry = node.entry(key)?;
+    let value = entry.value().as_integer();
+    if value.is_none() {
+        let example = if key == "port" { "port=7400" } else { "count=1" };
+        complain(problems, entry.span(), format!("`{key}` must be an integer"), format!("for example: {example}"));
+    }
+    value.map(|value| Spanned { value, span: entry.span() })
+}
+
 /// The only argument of `node` as an integer.
 pub fn number_argument(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<Spanned<i128>> {
     let name = node.name().value();
@@ -165,6 +176,7 @@ fn example(node: &str) -> &'static str {
         "address" => "address \"192.0.2.10/24\" interface=\"eth0\"",
         "unit" | "standby-unit" => "unit \"nginx.service\"",
         "moves-per-hour" => "moves-per-hour 10",
+        "lost" | "back" | "votes" => "lost \"beta\" \"witness\"",
         "failback" => "failback \"manual\"",
         _ => "outage-budget \"2s\"",
     }

@@ -16,7 +16,7 @@ mod schema;
 pub use problem::{Problem, Problems};
 
 use hotspare_core::heartbeat::HeartbeatTimes;
-use hotspare_core::{GroupId, NodeId, Timetable};
+use hotspare_core::{Epoch, GroupId, NodeId, Timetable};
 use ipnetwork::IpNetwork;
 use std::net::IpAddr;
 use std::path::Path;
@@ -33,12 +33,35 @@ pub struct Config {
     pub cluster: String,
     pub port: u16,
     pub nodes: Vec<Node>,
-    /// Names of the nodes that vote.
+    /// Names of the nodes that vote: without those that are lost.
     pub voters: Vec<String>,
+    /// An operator has gone on without a majority.
+    pub forced: Option<Forced>,
     pub groups: Vec<Group>,
     pub heartbeat: HeartbeatTimes,
     /// A digest of the text, to compare nodes by.
     pub digest: u64,
+}
+
+/// What an operator said when a majority was gone for good (`hotspare force`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forced {
+    /// How often this has happened to the cluster.
+    pub count: u32,
+    pub reason: String,
+    /// Nodes that were gone: nobody counted their votes, listened to them or let them lead.
+    pub lost: Vec<String>,
+    /// Those of them that have been made anew: they may lead, and learn what a voter has to know.
+    pub back: Vec<String>,
+    /// Those of them that vote again.
+    pub votes: Vec<String>,
+}
+
+impl Forced {
+    /// Whether `name` was lost and is not on `list`.
+    fn is_out(&self, name: &str, list: &[String]) -> bool {
+        self.lost.iter().any(|lost| lost == name) && !list.iter().any(|back| back == name)
+    }
 }
 
 /// A machine of the cluster.
@@ -106,6 +129,23 @@ impl Config {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// Whether the node called `name` was declared gone for good, and has not come back.
+    #[must_use]
+    pub fn is_lost(&self, name: &str) -> bool {
+        self.forced.as_ref().is_some_and(|forced| forced.is_out(name, &forced.back))
+    }
+
+    /// The nodes that are not lost: the only ones that anybody talks to.
+    pub fn living(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !self.is_lost(&node.name))
+    }
+
+    /// Epochs begin above this: tokens of nodes that are gone may be higher than any the others know of.
+    #[must_use]
+    pub fn epoch_floor(&self) -> Epoch {
+        Epoch(self.forced.as_ref().map_or(0, |forced| u64::from(forced.count) << 32))
     }
 
     /// The name of the node with `id`.

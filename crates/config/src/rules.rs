@@ -2,8 +2,8 @@
 
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
-use crate::schema::{Raw, RawAddress, RawGroup, RawHeartbeat, RawNode};
-use crate::{Address, Config, Group, Node, PORT_DEFAULT};
+use crate::schema::{Raw, RawAddress, RawForced, RawGroup, RawHeartbeat, RawNode};
+use crate::{Address, Config, Forced, Group, Node, PORT_DEFAULT};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hotspare_core::heartbeat::HeartbeatTimes;
@@ -36,8 +36,12 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
         );
     }
     let names: Vec<&str> = raw.nodes.iter().map(|node| node.name.value.as_str()).collect();
-    let voters = voters(&raw, &names, problems);
-    let groups = groups(&raw.groups, &names, problems);
+    let mut voters = voters(&raw, &names, problems);
+    let mut groups = groups(&raw.groups, &names, problems);
+    let forced = raw.forced.as_ref().and_then(|raw| forced(raw, &voters, &mut groups, problems));
+    if let Some(forced) = &forced {
+        voters.retain(|voter| !forced.is_out(voter, &forced.votes));
+    }
     if raw.groups.is_empty() {
         complain(
             problems,
@@ -63,6 +67,7 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
         port: port?,
         nodes,
         voters,
+        forced,
         groups,
         heartbeat: heartbeat(&raw.heartbeat, problems)?,
         digest: fnv1a(text.as_bytes()),
@@ -186,6 +191,47 @@ fn no_repeats(list: &[Spanned<String>], what: &str, problems: &mut Vec<Problem>)
             complain(problems, item.span, format!("{what} \"{}\" is there twice", item.value), "remove one of the two");
         }
     }
+}
+
+/// What is lost neither votes nor leads; somebody has to be left who does.
+fn forced(raw: &RawForced, voters: &[String], groups: &mut [Group], problems: &mut Vec<Problem>) -> Option<Forced> {
+    let before = problems.len();
+    let names: Vec<&str> = voters.iter().map(String::as_str).collect();
+    for name in raw.lost.iter().filter(|name| !names.contains(&name.value.as_str())) {
+        let message = format!("\"{}\" does not vote: a majority is not missing because of it", name.value);
+        complain(problems, name.span, message, suggest(&name.value, &names));
+    }
+    for (list, of, what) in [(&raw.back, &raw.lost, "lost"), (&raw.votes, &raw.back, "back")] {
+        let known: Vec<&str> = of.iter().map(|name| name.value.as_str()).collect();
+        for name in list.iter().filter(|name| !known.contains(&name.value.as_str())) {
+            complain(problems, name.span, format!("\"{}\" was not {what}", name.value), suggest(&name.value, &known));
+        }
+    }
+    [&raw.lost, &raw.back, &raw.votes].into_iter().for_each(|list| no_repeats(list, "the node", problems));
+    let example =
+        "`hotspare force` writes this: forced count=1 reason=\"fire in room 2\" { lost \"beta\" \"witness\"; }";
+    let count = raw.count.as_ref().and_then(|count| u32::try_from(count.value).ok()).filter(|count| *count > 0);
+    if count.is_none() {
+        complain(problems, raw.span, "`forced` needs `count`, how often this has happened", example);
+    }
+    let reason = raw.reason.as_ref().map(|reason| reason.value.clone()).filter(|reason| !reason.trim().is_empty());
+    if reason.is_none() {
+        complain(problems, raw.span, "`forced` needs a reason", example);
+    }
+    let texts = |list: &[Spanned<String>]| list.iter().map(|name| name.value.clone()).collect();
+    let (lost, back, votes) = (texts(&raw.lost), texts(&raw.back), texts(&raw.votes));
+    let forced = Forced { count: count.unwrap_or(1), reason: reason.clone().unwrap_or_default(), lost, back, votes };
+    if voters.iter().all(|voter| forced.is_out(voter, &forced.votes)) {
+        complain(problems, raw.span, "everybody who votes is lost", "leave out who is there");
+    }
+    for group in groups {
+        group.candidates.retain(|candidate| !forced.is_out(candidate, &forced.back));
+        if group.candidates.is_empty() {
+            let help = "name another candidate, or remove the group";
+            complain(problems, raw.span, format!("every candidate of \"{}\" is lost", group.name), help);
+        }
+    }
+    (problems.len() == before).then_some(forced)
 }
 
 fn voters(raw: &Raw, names: &[&str], problems: &mut Vec<Problem>) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! The shape of the file: which nodes there are, what they take. What the values mean is the business of `rules`.
 
 use crate::fields::{
-    Spanned, arguments, complain, name_span, no_children, number_argument, only_properties, property, span_argument,
-    span_property,
+    Spanned, arguments, complain, integer_property, name_span, no_children, number_argument, only_properties, property,
+    span_argument, span_property,
 };
 use crate::problem::{Problem, suggest};
 use kdl::{KdlDocument, KdlNode};
@@ -17,6 +17,7 @@ pub struct Raw {
     pub voters: Vec<Spanned<String>>,
     pub voters_span: Option<SourceSpan>,
     pub groups: Vec<RawGroup>,
+    pub forced: Option<RawForced>,
     pub heartbeat: RawHeartbeat,
 }
 
@@ -26,6 +27,15 @@ pub struct RawHeartbeat {
     pub late: Option<Spanned<Duration>>,
     pub dead: Option<Spanned<Duration>>,
     pub boot_grace: Option<Spanned<Duration>>,
+}
+
+pub struct RawForced {
+    pub span: SourceSpan,
+    pub count: Option<Spanned<i128>>,
+    pub reason: Option<Spanned<String>>,
+    pub lost: Vec<Spanned<String>>,
+    pub back: Vec<Spanned<String>>,
+    pub votes: Vec<Spanned<String>>,
 }
 
 pub struct RawNode {
@@ -52,7 +62,8 @@ pub struct RawAddress {
     pub interface: Option<Spanned<String>>,
 }
 
-const TOP: [&str; 5] = ["cluster", "heartbeat", "node", "voters", "group"];
+const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
+const FORCED: [&str; 3] = ["lost", "back", "votes"];
 const GROUP: [&str; 9] = [
     "candidates",
     "outage-budget",
@@ -88,6 +99,7 @@ pub fn read(text: &str) -> (Option<Raw>, Vec<Problem>) {
         voters: Vec::new(),
         voters_span: None,
         groups: Vec::new(),
+        forced: None,
         heartbeat: RawHeartbeat::default(),
     };
     let mut once = Once::default();
@@ -101,9 +113,10 @@ pub fn read(text: &str) -> (Option<Raw>, Vec<Problem>) {
                 raw.voters = arguments(node, (1, usize::MAX), "the names of the nodes that vote", &mut problems);
                 raw.voters_span = Some(name_span(node));
             }
+            "forced" if once.first(node, &mut problems) => raw.forced = Some(forced(node, &mut problems)),
             "node" => raw.nodes.extend(machine(node, &mut problems)),
             "group" => raw.groups.extend(group(node, &mut problems)),
-            "cluster" | "heartbeat" | "voters" => {}
+            "cluster" | "heartbeat" | "voters" | "forced" => {}
             other => unknown(node, other, &TOP, "the file", &mut problems),
         }
     }
@@ -134,12 +147,7 @@ fn cluster(node: &KdlNode, raw: &mut Raw, problems: &mut Vec<Problem>) {
     only_properties(node, &["port"], problems);
     no_children(node, problems);
     raw.cluster = arguments(node, (1, 1), "the name of the cluster", problems).pop();
-    if let Some(entry) = node.entry("port") {
-        match entry.value().as_integer() {
-            Some(value) => raw.port = Some(Spanned { value, span: entry.span() }),
-            None => complain(problems, entry.span(), "`port` must be an integer", "for example: port=7400"),
-        }
-    }
+    raw.port = integer_property(node, "port", problems);
 }
 
 fn heartbeat(node: &KdlNode, problems: &mut Vec<Problem>) -> RawHeartbeat {
@@ -152,6 +160,34 @@ fn heartbeat(node: &KdlNode, problems: &mut Vec<Problem>) -> RawHeartbeat {
         dead: span_property(node, "dead", problems),
         boot_grace: span_property(node, "boot-grace", problems),
     }
+}
+
+fn forced(node: &KdlNode, problems: &mut Vec<Problem>) -> RawForced {
+    only_properties(node, &["count", "reason"], problems);
+    arguments(node, (0, 0), "properties only", problems);
+    let count = integer_property(node, "count", problems);
+    let reason = property(node, "reason", problems);
+    let mut forced =
+        RawForced { span: name_span(node), count, reason, lost: Vec::new(), back: Vec::new(), votes: Vec::new() };
+    let mut once = Once::default();
+    for child in node.iter_children() {
+        let name = child.name().value();
+        if !FORCED.contains(&name) {
+            unknown(child, name, &FORCED, "`forced`", problems);
+            continue;
+        }
+        only_properties(child, &[], problems);
+        no_children(child, problems);
+        let names = arguments(child, (1, usize::MAX), "the names of nodes", problems);
+        if once.first(child, problems) {
+            match name {
+                "lost" => forced.lost = names,
+                "back" => forced.back = names,
+                _ => forced.votes = names,
+            }
+        }
+    }
+    forced
 }
 
 fn machine(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawNode> {

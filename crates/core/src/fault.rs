@@ -37,6 +37,14 @@ pub enum Fault {
     CounterNotRaised,
     /// H1: a bid that was abandoned after its accept phase takes a new life.
     LifeUsedTwice,
+    /// V8: a voter that lost its register waits before it joins again.
+    JoinWithoutWaiting,
+    /// V8: it hears enough fellows first.
+    JoinOnOneWord,
+    /// V8: it takes over the newest value that they accepted.
+    JoinForgetsValue,
+    /// H10: promises count for one lease.
+    PromisesCountForEver,
     /// A majority is more than half.
     HalfIsEnough,
     /// One voter counts once.

@@ -68,6 +68,8 @@ pub struct LeaseConfig {
     pub failback: bool,
     /// Bid without being asked. False for a group that is a pure lock (`hotspare-lease hold`).
     pub automatic: bool,
+    /// Epochs are above this one (`hotspare force`).
+    pub epoch_floor: Epoch,
     /// How often within an hour this node takes the role without being asked; 0: as often as it comes.
     pub moves_per_hour: usize,
 }
@@ -127,6 +129,8 @@ pub enum Command {
         request: u64,
         verdict: Verdict,
     },
+    /// Look whether a unit of the role has failed and stays so, and say [`Input::GiveUp`] if one has.
+    LookForFailures,
     /// Keep this across restarts and reboots.
     Keep(Pause),
     Journal(Event),
@@ -254,6 +258,7 @@ impl Lease {
         } else if tenure.held && in_time {
             self.phase = Phase::Held(Held::readopted(tenure));
             self.journal(Event::Readopted { epoch: tenure.value.epoch });
+            self.out.push(Command::LookForFailures); // nobody was there to be told
         } else {
             self.phase = Phase::Lost(tenure.value);
         }
@@ -355,11 +360,11 @@ impl Lease {
             return;
         }
         self.journal(if pause.on { Event::Paused } else { Event::Resumed });
-        if pause.on && matches!(self.phase, Phase::Bidding(_)) && self.wish.is_none() {
-            self.phase = Phase::Watching;
+        if pause.on && self.wish.is_none() {
+            self.drop_bid();
         }
-        if !pause.on && matches!(&self.phase, Phase::Held(held) if held.failed) {
-            self.on_give_up();
+        if !pause.on {
+            self.out.push(Command::LookForFailures); // what failed meanwhile may have been mended by hand
         }
     }
 

@@ -20,15 +20,16 @@
 //!
 //! Invariants (checked by `tests/sim/invariants`, asserted here where one state can see them):
 //! at most one incarnation believes it holds at any instant; at most one value is chosen per epoch; epochs only
-//! grow; a register never goes back; nothing is released without a proof that nothing runs.
+//! grow; a register never goes back (and one that is lost is recovered from the others: [`joining`]); nothing is released without a proof that nothing runs.
 //!
-//! Reading order: [`time`], [`id`], [`ballot`], [`timetable`], [`message`], [`voter`], [`lease`], [`heartbeat`].
+//! Reading order: [`time`], [`id`], [`ballot`], [`timetable`], [`message`], [`voter`], [`joining`], [`lease`], [`heartbeat`].
 #![forbid(unsafe_code)]
 
 pub mod ballot;
 pub mod fault;
 pub mod heartbeat;
 pub mod id;
+pub mod joining;
 pub mod lease;
 pub mod message;
 pub mod rng;

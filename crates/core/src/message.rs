@@ -3,6 +3,8 @@
 
 use crate::ballot::{Ballot, Value};
 use crate::id::{Epoch, Incarnation, NodeId};
+use crate::joining::Stage;
+use crate::voter::Register;
 use std::time::Duration;
 
 /// A candidate asks a voter.
@@ -60,6 +62,15 @@ pub enum Refusal {
     HigherBallot,
     /// The sender is no candidate of this group, or speaks for somebody else.
     NotCandidate,
+}
+
+/// What two voters say to each other: only about joining (V8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fellow {
+    /// What do you know? The answer names the round.
+    Recall { round: u64 },
+    /// A voter's stage, and what it has promised and accepted.
+    Recalled { round: u64, stage: Stage, register: Register },
 }
 
 /// A candidate tells another.

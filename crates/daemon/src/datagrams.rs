@@ -31,7 +31,7 @@ pub fn routes(config: &Config, me: &Node, port: Port) -> BTreeMap<NodeId, Vec<So
         let addresses = if node.id == me.id { vec![IpAddr::V4(Ipv4Addr::LOCALHOST)] } else { node.links.clone() };
         (node.id, addresses.into_iter().map(|ip| SocketAddr::new(ip, number)).collect())
     };
-    config.nodes.iter().map(route).collect()
+    config.living().map(route).collect()
 }
 
 /// The sockets of one daemon: one for each address family that the cluster uses.

@@ -32,12 +32,20 @@ pub fn this_node<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Node,
         None => host_name()?,
     };
     let short = name.split('.').next().unwrap_or_default();
-    config.node(&name).or_else(|| config.node(short)).ok_or_else(|| {
+    let node = config.node(&name).or_else(|| config.node(short)).ok_or_else(|| {
         let known: Vec<_> = config.nodes.iter().map(|node| node.name.as_str()).collect();
         let known = known.join(", ");
         let help = "name the machine like its node, or say which one it is with --node";
         Failure::new(Exit::Config, format!("the cluster has no node \"{name}\" (it has {known}); {help}"))
-    })
+    })?;
+    if config.is_lost(&node.name) {
+        let message = format!(
+            "\"{}\" was declared lost for good: it takes no part in the cluster \"{}\" before somebody brings it back (hotspare force --back {0})",
+            node.name, config.cluster
+        );
+        return Err(Failure::new(Exit::Config, message));
+    }
+    Ok(node)
 }
 
 fn credential(name: &str, fallback: &str) -> PathBuf {

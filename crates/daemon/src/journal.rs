@@ -71,6 +71,21 @@ fn write_out(record: &Record) {
     }
 }
 
+/// Writes one record into the journal now, also from a command that an operator runs: what people decided belongs there too.
+///
+/// # Errors
+/// If there is no journal to write to.
+pub fn keep(
+    id: &str,
+    priority: Priority,
+    message: String,
+    fields: &[(&str, String)],
+) -> Result<(), libsystemd::errors::SdError> {
+    let record = make(id, priority, message, fields);
+    let fields = record.fields.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    libsystemd::logging::journal_send(record.priority, &record.message, fields)
+}
+
 fn make(id: &str, priority: Priority, message: String, fields: &[(&str, String)]) -> Record {
     assert_eq!(id.len(), 32, "a message id has 32 digits");
     let mut all = vec![("MESSAGE_ID".to_owned(), id.to_owned())];

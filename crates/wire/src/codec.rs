@@ -1,6 +1,8 @@
 //! Messages as bytes: fixed layouts, big-endian, every length checked before anything is built.
 
-use hotspare_core::message::{Answer, FromVoter, LiveLease, Pause, PeerMessage, Refusal, ToVoter};
+use hotspare_core::joining::Stage;
+use hotspare_core::message::{Answer, Fellow, FromVoter, LiveLease, Pause, PeerMessage, Refusal, ToVoter};
+use hotspare_core::voter::Register;
 use hotspare_core::{Ballot, Epoch, GroupId, Incarnation, NodeId, Stamp, Value};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub enum Body {
     ToVoter(ToVoter),
     FromVoter(FromVoter),
     Peer(PeerMessage),
+    Fellow(Fellow),
 }
 
 /// A heartbeat over one link.
@@ -164,6 +167,7 @@ const REFUSALS: [Refusal; 6] = [
     Refusal::HigherBallot,
     Refusal::NotCandidate,
 ];
+const STAGES: [Stage; 3] = [Stage::Fresh, Stage::Ready, Stage::Joined];
 const ANSWERS: [Answer; 4] = [Answer::Granted, Answer::Busy, Answer::NotHolder, Answer::NotReady];
 
 fn index_of<T: PartialEq>(table: &[T], item: &T) -> u8 {
@@ -181,6 +185,7 @@ pub fn encode(frames: &[Frame]) -> Vec<u8> {
             Body::ToVoter(message) => to_voter(&mut w, message),
             Body::FromVoter(message) => from_voter(&mut w, message),
             Body::Peer(message) => peer(&mut w, message),
+            Body::Fellow(message) => fellow(&mut w, message),
         }
     }
     w.0
@@ -199,6 +204,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Frame>, Malformed> {
             tag @ 1..=5 => Body::ToVoter(read_to_voter(&mut r, tag)?),
             tag @ 16..=20 => Body::FromVoter(read_from_voter(&mut r, tag)?),
             tag @ 32..=35 => Body::Peer(read_peer(&mut r, tag)?),
+            48 => Body::Fellow(Fellow::Recall { round: r.u64()? }),
+            49 => Body::Fellow(read_recalled(&mut r)?),
             value => return Err(Malformed::Unknown { what: "message", value }),
         };
         frames.push(Frame { group, body });
@@ -297,6 +304,36 @@ fn pick<T: Copy>(table: &[T], what: &'static str, value: u8) -> Result<T, Malfor
     table.get(usize::from(value)).copied().ok_or(Malformed::Unknown { what, value })
 }
 
+fn fellow(w: &mut Writer, message: &Fellow) {
+    match *message {
+        Fellow::Recall { round } => {
+            w.u8(48);
+            w.u64(round);
+        }
+        Fellow::Recalled { round, stage, register } => {
+            w.u8(49);
+            w.u64(round);
+            w.u8(stage_byte(stage));
+            w.ballot(register.promised);
+            w.accepted(register.accepted);
+        }
+    }
+}
+
+fn read_recalled(r: &mut Reader) -> Result<Fellow, Malformed> {
+    let (round, stage) = (r.u64()?, stage_of(r.u8()?)?);
+    Ok(Fellow::Recalled { round, stage, register: Register { promised: r.ballot()?, accepted: r.accepted()? } })
+}
+
+/// A stage as a byte, on the wire and in registers.
+pub(crate) fn stage_byte(stage: Stage) -> u8 {
+    index_of(&STAGES, &stage)
+}
+
+pub(crate) fn stage_of(byte: u8) -> Result<Stage, Malformed> {
+    pick(&STAGES, "stage", byte)
+}
+
 fn peer(w: &mut Writer, message: &PeerMessage) {
     match *message {
         PeerMessage::Hello { ready, holding, pause } => {
@@ -383,10 +420,22 @@ mod tests {
     prop_compose! { fn live()(holder: u64, epoch: u64, left: u64) -> LiveLease {
     LiveLease { holder: NodeId(holder), epoch: Epoch(epoch), left: Duration::from_nanos(left) } } }
 
+    fn fellow() -> impl Strategy<Value = Body> {
+        let recalled = (any::<u64>(), 0..3_usize, ballot(), proptest::option::of((ballot(), value())));
+        prop_oneof![
+            any::<u64>().prop_map(|round| Body::Fellow(Fellow::Recall { round })),
+            recalled.prop_map(|(round, stage, promised, accepted)| {
+                let register = Register { promised, accepted };
+                Body::Fellow(Fellow::Recalled { round, stage: STAGES[stage], register })
+            }),
+        ]
+    }
+
     fn body() -> impl Strategy<Value = Body> {
         let accepted = || proptest::option::of((ballot(), value()));
         let live = || proptest::option::of(live());
         prop_oneof![
+            fellow(),
             Just(Body::ToVoter(ToVoter::Read)),
             (ballot(), any::<bool>()).prop_map(|(ballot, park)| Body::ToVoter(ToVoter::Prepare { ballot, park })),
             (ballot(), value()).prop_map(|(ballot, value)| Body::ToVoter(ToVoter::Accept { ballot, value })),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  register  [slot 0: copy, copy][slot 1: copy, copy]                                       (a copy is one sector of 512)
-//!  copy      [magic 8][version 4][owner 8][sequence 8][boot 8][lease ns 8][length 2][state frame][fnv1a 8][zeros]
+//!  copy      [magic 8][version 4][owner 8][sequence 8][boot 8][lease ns 8][length 2][stage 1][era 4]…
+//!            …[state frame][fnv1a 8][zeros]
 //! ```
 //! A power cut in the middle of a write spoils at most the sector being written: the other copy in that slot is whole,
 //! with the new content or with the one before last, and the other slot is untouched. So a slot without a whole copy
@@ -11,17 +12,19 @@
 //!
 //! The arbiter's files and the simulator's disks hold these bytes.
 
+use crate::codec::{stage_byte, stage_of};
 use crate::{Body, Frame, decode, encode};
 use hotspare_core::GroupId;
 use hotspare_core::id::fnv1a;
+use hotspare_core::joining::Stage;
 use hotspare_core::message::FromVoter;
 use hotspare_core::voter::Register;
 use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"hotspreg";
-const HEADER: usize = 46;
+const HEADER: usize = 51;
 /// The version that is written and understood.
-pub const REGISTER_VERSION: u32 = 1;
+pub const REGISTER_VERSION: u32 = 2;
 const SECTOR: usize = 512;
 /// Bytes of a slot: one write.
 pub const SLOT: usize = 2 * SECTOR;
@@ -34,7 +37,7 @@ pub enum Unusable {
     /// What about them is wrong.
     Damaged(&'static str),
     /// The version found.
-    Newer(u32),
+    OtherVersion(u32),
     /// They belong to another node, cluster or group.
     Foreign,
 }
@@ -47,6 +50,10 @@ pub struct Kept {
     pub boot: u64,
     /// The longest lease it may have granted since.
     pub lease: Duration,
+    /// Whether the voter votes.
+    pub stage: Stage,
+    /// How often an operator had gone on without a majority (`hotspare force`) when this was written.
+    pub era: u32,
 }
 
 /// Reads both slots of the register of `owner`; the newer one and its sequence number.
@@ -76,19 +83,21 @@ fn read_copy(slot: &[u8], owner: u64) -> Result<Option<(u64, Kept)>, Unusable> {
         return Ok(None);
     }
     let found = u32::from_be_bytes(slot[8..12].try_into().expect("four"));
-    if found > REGISTER_VERSION {
-        return Err(Unusable::Newer(found));
+    if found != REGISTER_VERSION {
+        return Err(Unusable::OtherVersion(found));
     }
     if word(12) != owner {
         return Err(Unusable::Foreign);
     }
     let damaged = Unusable::Damaged("its content makes no sense");
+    let stage = stage_of(slot[46]).map_err(|_| damaged)?;
+    let era = u32::from_be_bytes(slot[47..51].try_into().expect("four"));
     let frames = decode(&slot[HEADER..end]).map_err(|_| damaged)?;
     let [Frame { body: Body::FromVoter(FromVoter::State { promised, accepted, .. }), .. }] = frames[..] else {
         return Err(damaged);
     };
     let register = Register { promised, accepted };
-    Ok(Some((word(20), Kept { register, boot: word(28), lease: Duration::from_nanos(word(36)) })))
+    Ok(Some((word(20), Kept { register, boot: word(28), lease: Duration::from_nanos(word(36)), stage, era })))
 }
 
 /// The slot with number `sequence` of the register of `owner`, and where in the register it belongs.
@@ -105,6 +114,8 @@ pub fn slot(sequence: u64, owner: u64, kept: &Kept) -> (usize, [u8; SLOT]) {
     slot.extend(kept.boot.to_be_bytes());
     slot.extend(hotspare_core::time::nanos(kept.lease).to_be_bytes());
     slot.extend(u16::try_from(body.len()).expect("small").to_be_bytes());
+    slot.push(stage_byte(kept.stage));
+    slot.extend(kept.era.to_be_bytes());
     slot.extend(body);
     slot.extend(fnv1a(&slot).to_be_bytes());
     slot.resize(SECTOR, 0);

@@ -66,6 +66,8 @@ pub enum Service {
     Lease = 2,
     /// Between a lease client and an arbiter.
     Vote = 3,
+    /// Between two arbiters.
+    Fellow = 4,
 }
 
 /// What all nodes of a cluster share.

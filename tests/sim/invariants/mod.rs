@@ -5,6 +5,7 @@ pub mod converges;
 pub mod epochs_grow;
 pub mod heals;
 pub mod later_epoch_stops;
+pub mod no_churn;
 pub mod no_idle_gate;
 pub mod one_active;
 pub mod one_holder;

@@ -104,10 +104,13 @@ impl Lease {
 
     pub(super) fn step_bid(&mut self) {
         if !self.willing() {
-            self.phase = Phase::Watching; // what is parked is forgotten when it is not repeated
-            return;
+            return self.drop_bid(); // what is parked is forgotten when it is not repeated
         }
         let (now, timetable) = (self.now, self.config.timetable);
+        if matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.is_stale(now, timetable.lease)) {
+            let ballot = self.new_ballot(); // parked for a whole lease: ask anew (H10)
+            self.phase = Phase::Bidding(Bid { proposal: Proposal::new(ballot, now) });
+        }
         let Phase::Bidding(bid) = &mut self.phase else { return };
         if now.boot < bid.proposal.next_send.boot {
             return;
@@ -130,14 +133,15 @@ impl Lease {
 
     pub(super) fn on_promise(&mut self, from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
         let (majority, now, me, life) = (self.majority(), self.now, self.config.me, self.life);
+        let lease = self.config.timetable.lease;
         match &mut self.phase {
             Phase::Bidding(bid) if bid.proposal.ballot == ballot && bid.proposal.accept.is_none() => {
                 bid.proposal.on_promise(from, accepted);
-                let Some(current) = bid.proposal.promised_by(majority) else { return };
+                let Some(current) = bid.proposal.promised_by(majority, now, lease) else { return };
                 if let Some(named) = current.filter(|value| value.holder == me && value.incarnation == life) {
                     return self.confirm(named); // a predecessor was faster: it handed over to this very life
                 }
-                let epoch = current.map_or(Epoch(0), |value| value.epoch).next();
+                let epoch = current.map_or(Epoch(0), |value| value.epoch).max(self.config.epoch_floor).next();
                 bid.proposal.propose(Value { epoch, holder: me, incarnation: life }, now);
             }
             Phase::Held(_) => self.on_promise_held(from, ballot, accepted),
@@ -168,16 +172,21 @@ impl Lease {
         let lease = self.config.timetable.lease;
         let wait = self.rng.span(lease / 40, lease / 5);
         self.bid_not_before = self.now.plus(wait);
-        let proposed = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_some());
-        if proposed && !taken_out(Fault::LifeUsedTwice) {
+        self.drop_bid();
+        if self.free_since.is_some() {
+            self.journal(Event::BidLost { wait });
+        }
+    }
+
+    /// Ends a bid, for whatever reason.
+    pub(super) fn drop_bid(&mut self) {
+        let Phase::Bidding(bid) = &self.phase else { return };
+        if bid.proposal.accept.is_some() && !taken_out(Fault::LifeUsedTwice) {
             // Some voter may have accepted that value. The next bid must not propose the same one under another
             // ballot: a majority put together from two ballots is none.
             self.life = Incarnation { boot: self.boot, nonce: self.rng.bits() };
         }
         self.phase = Phase::Watching;
-        if self.free_since.is_some() {
-            self.journal(Event::BidLost { wait });
-        }
     }
 
     pub(super) fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration) {

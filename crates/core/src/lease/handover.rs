@@ -69,6 +69,7 @@ impl Lease {
         let (tenure, role_up) = (held.tenure, held.role_up);
         let ending = held.ending.take();
         let prepared = held.refresh.take().filter(|refresh| refresh.accept.is_none() && ending.is_some());
+        let prepared = prepared.filter(|refresh| !refresh.is_stale(self.now, self.config.timetable.lease));
         self.out.push(Command::Publish(Tenure { held: false, ..tenure }));
         let why = ending.as_ref().map_or(why_ended(how), |ending| ending.why);
         let named = ending.as_ref().and_then(|ending| ending.successor);
@@ -112,9 +113,15 @@ impl Lease {
             }
             return;
         }
+        if handing.proposal.is_stale(now, timetable.lease) {
+            let ballot = self.new_ballot();
+            let Phase::HandingOver(handing) = &mut self.phase else { return };
+            handing.proposal = Proposal::new(ballot, now);
+        }
+        let Phase::HandingOver(handing) = &mut self.phase else { return };
         let proposal = &mut handing.proposal;
         if proposal.accept.is_none()
-            && let Some(current) = proposal.promised_by(majority)
+            && let Some(current) = proposal.promised_by(majority, now, timetable.lease)
         {
             if current != Some(value) {
                 self.forget_tenure(); // deposed meanwhile: nothing left to hand over
@@ -187,7 +194,6 @@ impl Lease {
         // What failed before any gate was open was only refused.
         let Phase::Held(held) = &mut self.phase else { return };
         if self.pause.on && held.ending.is_none() && held.claimed {
-            held.failed = true;
             let epoch = held.tenure.value.epoch;
             return self.journal(Event::FailedWhilePaused { epoch });
         }

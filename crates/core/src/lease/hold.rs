@@ -51,8 +51,6 @@ pub(super) struct Held {
     pub refresh: Option<Proposal>,
     refresh_not_before: Stamp,
     pub ending: Option<Ending>,
-    /// A service failed for good while moves were paused: dealt with when they are allowed again.
-    pub failed: bool,
     /// When the end of the role is asked for again.
     pub yield_again: Stamp,
 }
@@ -70,7 +68,6 @@ impl Held {
             refresh: None,
             refresh_not_before: now,
             ending: None,
-            failed: false,
             yield_again: now,
         }
     }
@@ -243,6 +240,7 @@ impl Lease {
     /// proposed again under a higher ballot. The holder is exempt from the gate, so this may run at any time.
     fn consider_refresh(&mut self) {
         let (now, majority, step) = (self.now, self.majority(), self.config.timetable.step());
+        let lease = self.config.timetable.lease;
         let Phase::Held(held) = &mut self.phase else { return };
         let prepared_for_handover = held.ending.is_some();
         if held.refresh.is_none()
@@ -251,19 +249,24 @@ impl Lease {
             && !taken_out(Fault::NoRefresh)
             && now.any_past(held.refresh_not_before)
         {
-            held.refresh_not_before = now.plus(self.config.timetable.lease / 4);
+            held.refresh_not_before = now.plus(lease / 4);
             self.begin_refresh();
         }
         let Phase::Held(held) = &mut self.phase else { return };
         let Some(refresh) = &mut held.refresh else { return };
-        if now.any_past(refresh.began.plus(self.config.timetable.lease)) && held.ending.is_none() {
+        if now.any_past(refresh.began.plus(lease)) && held.ending.is_none() {
             held.refresh = None;
             return;
         }
+        if refresh.is_stale(now, lease) {
+            self.begin_refresh(); // the services take their time to stop: be ready when they have (H10)
+        }
+        let Phase::Held(held) = &mut self.phase else { return };
+        let Some(refresh) = &mut held.refresh else { return };
         let (value, ballot) = (held.tenure.value, refresh.ballot);
         if refresh.accept.is_none()
             && held.ending.is_none()
-            && let Some(current) = refresh.promised_by(majority)
+            && let Some(current) = refresh.promised_by(majority, now, lease)
         {
             match current {
                 Some(newest) if newest == value => refresh.propose(value, now),

@@ -42,9 +42,15 @@ impl Proposal {
         voters - self.refused.len() < majority
     }
 
-    /// The value to build on, once a majority promised: the one accepted under the highest ballot.
-    pub fn promised_by(&self, majority: usize) -> Option<Option<Value>> {
-        if self.promises.len() < majority {
+    /// H10: promises count for one lease from the first question on. A voter that loses its register counts on that
+    /// when it joins again (V8).
+    pub fn is_stale(&self, now: Stamp, lease: Duration) -> bool {
+        self.accept.is_none() && now.any_past(self.began.plus(lease)) && !taken_out(Fault::PromisesCountForEver)
+    }
+
+    /// The value to build on, once a majority promised in time: the one accepted under the highest ballot.
+    pub fn promised_by(&self, majority: usize, now: Stamp, lease: Duration) -> Option<Option<Value>> {
+        if self.promises.len() < majority || self.is_stale(now, lease) {
             return None;
         }
         let newest = if taken_out(Fault::OldestValueWins) {
@@ -68,5 +74,23 @@ impl Proposal {
         let again = accept.acks.insert(from, lease).is_some();
         let twice = usize::from(again && taken_out(Fault::VotesCountTwice));
         (accept.acks.len() + twice >= majority).then(|| accept.acks.values().copied().min().expect("not empty"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promises_count_for_one_lease() {
+        let (lease, began) = (Duration::from_secs(2), Stamp::default());
+        let ballot = Ballot { counter: 1, node: NodeId(1), nonce: 0 };
+        let mut proposal = Proposal::new(ballot, began);
+        proposal.on_promise(NodeId(2), None);
+        let late = began.plus(lease * 2);
+        proposal.on_promise(NodeId(3), None);
+        assert_eq!(proposal.promised_by(2, began.plus(lease / 2), lease), Some(None));
+        assert_eq!(proposal.promised_by(2, late, lease), None, "H10: one of the two may have lost its register since");
+        assert!(proposal.is_stale(late, lease));
     }
 }

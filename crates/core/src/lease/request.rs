@@ -56,7 +56,8 @@ pub(super) struct Wish {
     pub to: NodeId,
     since: Stamp,
     next_ask: Stamp,
-    granted: bool,
+    /// The holder of this epoch has agreed.
+    granted: Option<Epoch>,
 }
 
 impl Lease {
@@ -83,22 +84,22 @@ impl Lease {
             self.abstain_until = None;
             self.next_hello = self.now;
         }
-        self.wish = Some(Wish { request, to, since: self.now, next_ask: self.now, granted: false });
+        self.wish = Some(Wish { request, to, since: self.now, next_ask: self.now, granted: None });
         if holding {
-            self.ask_myself(request, to);
+            self.ask_myself(to);
         }
     }
 
-    fn ask_myself(&mut self, request: Request, to: NodeId) {
+    fn ask_myself(&mut self, to: NodeId) {
         let Phase::Held(held) = &self.phase else { return };
         if held.ending.is_some() || !held.role_up {
             return self.refuse_wish(Verdict::HolderBusy(self.config.me));
         }
+        let epoch = held.tenure.value.epoch;
         let Some(life) = self.ready_peer(to) else { return self.refuse_wish(Verdict::NotReady(to)) };
         if let Some(wish) = &mut self.wish {
-            wish.granted = true;
+            wish.granted = Some(epoch);
         }
-        let _ = request;
         self.begin_ending(Ending { why: Why::Asked { to }, successor: Some((to, life)), asked_by: None });
     }
 
@@ -119,7 +120,9 @@ impl Lease {
         let outlook = self.outlook();
         let verdict = match outlook {
             _ if waited > WISH_TIMEOUT => Some(Verdict::TimedOut),
-            _ if wish.granted => None,
+            // It let go, and somebody else took over: nobody is going to keep that word.
+            Outlook::Live(live) if wish.granted.is_some_and(|epoch| live.epoch > epoch) => Some(Verdict::Lost),
+            _ if wish.granted.is_some() => None,
             Outlook::Unknown if waited > lease => {
                 Some(Verdict::NoQuorum { answering: self.answering(), voters: self.config.voters.len() })
             }
@@ -130,7 +133,7 @@ impl Lease {
         if let Some(verdict) = verdict {
             return self.refuse_wish(verdict);
         }
-        if let (Outlook::Live(live), true) = (outlook, now.boot >= wish.next_ask.boot && !wish.granted) {
+        if let (Outlook::Live(live), true) = (outlook, now.boot >= wish.next_ask.boot && wish.granted.is_none()) {
             self.say_hello(); // the holder must know our life before it can name it
             let message = PeerMessage::Ask { request: wish.request.id, to: wish.to };
             self.out.push(Command::ToPeer { to: live.holder, message });
@@ -143,10 +146,12 @@ impl Lease {
     pub(super) fn on_answer(&mut self, request: u64, answer: Answer) {
         let Some(wish) = self.wish.as_mut().filter(|wish| wish.request.id == request) else { return };
         let to = wish.to;
-        let holder = self.voters.values().filter_map(|view| view.live).map(|(live, _)| live.holder).next();
+        let newest =
+            self.voters.values().filter_map(|view| view.live).map(|(live, _)| live).max_by_key(|live| live.epoch);
+        let holder = newest.map(|live| live.holder);
         match answer {
-            Answer::Granted => wish.granted = true,
-            Answer::NotHolder if !wish.granted => {} // it changed meanwhile: ask whoever holds now
+            Answer::Granted => wish.granted = Some(newest.map_or(Epoch(0), |live| live.epoch)),
+            Answer::NotHolder if wish.granted.is_none() => {} // it changed meanwhile: ask whoever holds now
             Answer::NotHolder => self.refuse_wish(Verdict::Lost),
             Answer::Busy => self.refuse_wish(Verdict::HolderBusy(holder.unwrap_or(to))),
             Answer::NotReady => self.refuse_wish(Verdict::NotReady(to)),
@@ -169,6 +174,9 @@ impl Lease {
 
     pub(super) fn refuse_wish(&mut self, verdict: Verdict) {
         if let Some(wish) = self.wish.take() {
+            if wish.to == self.config.me {
+                self.gate_waiting = false; // a gate that waited for it goes
+            }
             self.journal(Event::WishRefused { verdict });
             self.answer(wish.request, verdict);
         }

@@ -1,0 +1,171 @@
+//! The voter's seat in one group: its register on disk, its memory in /run, and whether it votes yet.
+
+use crate::memory::{Life, recall, remember};
+use crate::store::{Kept, Store, StoreError};
+use hotspare_config::{Config, Group, Node};
+use hotspare_core::id::fnv1a;
+use hotspare_core::joining::{Joining, Stage};
+use hotspare_core::message::Fellow;
+use hotspare_core::timetable::LEASE_MAX;
+use hotspare_core::voter::{Memory, Register, Voter};
+use hotspare_core::{NodeId, Stamp, Timetable};
+use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, record};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a voter does in a group.
+pub enum Role {
+    /// Its register is new: it finds out what it has to know.
+    Joining(Joining),
+    Voting(Voter),
+}
+
+pub struct Seat {
+    pub group: Group,
+    pub role: Role,
+    pub store: Store,
+    memory_path: PathBuf,
+    life: Life,
+    era: u32,
+}
+
+impl Seat {
+    /// Opens the register of `group`, and votes if it may.
+    ///
+    /// # Errors
+    /// If the register must not be used.
+    pub fn open(
+        config: &Config,
+        me: &Node,
+        group: &Group,
+        (state, run): (&Path, &Path),
+        boot: u64,
+    ) -> Result<Seat, Failure> {
+        let owner = format!("{}\0{}", me.name, config.cluster);
+        let store = Store::open(state, &group.name, &owner).map_err(store_failure)?;
+        let memory_path = run.join(format!("{}.json", group.name));
+        let era = config.forced.as_ref().map_or(0, |forced| forced.count);
+        let anew = config.forced.as_ref().is_some_and(|forced| forced.lost.contains(&me.name)) && store.kept.era < era;
+        // What a node that was lost for good promised before that counts no more: it joins anew (decision 0015).
+        let stage = if anew { Stage::Fresh } else { store.kept.stage };
+        let mut voters = config.voter_ids();
+        voters.sort_unstable();
+        let digest = fnv1a(&voters.iter().flat_map(|voter| voter.0.to_be_bytes()).collect::<Vec<_>>());
+        let wait = Timetable::new(LEASE_MAX).quarantine(); // the lease of a former configuration may have been longer
+        let joining = Joining::new(me.id, &voters, Stage::Fresh, (clock::now(), wait), clock::seed());
+        let mut seat =
+            Seat { group: group.clone(), role: Role::Joining(joining), store, memory_path, life: (boot, digest), era };
+        match stage {
+            Stage::Joined => seat.role = Role::Voting(seat.take_up_vote()?),
+            Stage::Ready => {
+                seat.role =
+                    Role::Joining(Joining::new(me.id, &voters, Stage::Ready, (clock::now(), wait), clock::seed()));
+            }
+            Stage::Fresh => {}
+        }
+        Ok(seat)
+    }
+
+    fn candidates(&self) -> Vec<NodeId> {
+        self.group.candidates.iter().map(|name| NodeId::of(name)).collect()
+    }
+
+    /// Restart of a voter (lease.md 4.4): the same boot and a readable memory know exactly what is owed; anything else has
+    /// to wait until every lease that might have been granted is over.
+    fn take_up_vote(&mut self) -> Result<Voter, Failure> {
+        let owed = Timetable::new(self.store.kept.lease.max(self.group.timetable.lease));
+        let memory = recall(&self.memory_path, self.life);
+        let quarantine = match memory {
+            Some(_) => None,
+            None if self.store.kept.boot == self.life.0 => Some(clock::now().plus(owed.quarantine())),
+            // A new boot: no lease is older than it. Where its beginning is not known, now is late enough.
+            None => {
+                let now = clock::now();
+                let began = clock::started().map_or(now, |since| {
+                    let up = Duration::from_nanos(now.boot).saturating_sub(since);
+                    let back = |clock: u64| clock.saturating_sub(hotspare_core::time::nanos(up));
+                    Stamp { boot: back(now.boot), raw: back(now.raw) }
+                });
+                Some(began.plus(owed.quarantine()))
+            }
+        };
+        // A lease as long as any that may still be owed: it is lowered when the next value is accepted.
+        let kept =
+            Kept { boot: self.life.0, lease: owed.lease, era: self.era.max(self.store.kept.era), ..self.store.kept };
+        if kept != self.store.kept {
+            let failed = Exit::IoErr.why("cannot write a register");
+            self.store.write(kept).map_err(failed)?;
+        }
+        let register = (kept.register, memory.unwrap_or_default());
+        let voter = Voter::new(self.candidates(), self.group.timetable, register, quarantine);
+        remember(&self.memory_path, self.life, voter.memory());
+        Ok(voter)
+    }
+
+    /// Keeps what the joining voter has learned; once it has joined, it votes.
+    ///
+    /// # Errors
+    /// If the register cannot be written.
+    pub fn keep(&mut self, stage: Stage, register: Register) -> Result<(), Failure> {
+        let kept = Kept { register, stage, boot: self.life.0, lease: self.group.timetable.lease, era: self.era };
+        self.store.write(kept).map_err(Exit::IoErr.why("cannot write a register; this voter stops"))?;
+        if stage != Stage::Joined {
+            return Ok(());
+        }
+        let voter = Voter::new(self.candidates(), self.group.timetable, (register, Memory::default()), None);
+        remember(&self.memory_path, self.life, voter.memory());
+        self.role = Role::Voting(voter);
+        let epoch = register.accepted.map_or(0, |(_, value)| value.epoch.0);
+        let message = match epoch {
+            0 => format!("{}: joined as a voter", self.group.name),
+            _ => format!("{}: joined as a voter; the others know of epoch {epoch}", self.group.name),
+        };
+        let fields = [("GROUP", self.group.name.clone()), ("EPOCH", epoch.to_string())];
+        record(message_id::ARBITER_JOINED, Priority::Info, message, &fields);
+        Ok(())
+    }
+
+    /// What this voter says to a fellow that asks.
+    #[must_use]
+    pub fn recall(&self, question: &Fellow) -> Option<Fellow> {
+        match &self.role {
+            Role::Joining(joining) => Joining::answer(joining.stage(), Register::default(), question),
+            Role::Voting(voter) => Joining::answer(Stage::Joined, *voter.register(), question),
+        }
+    }
+
+    /// Writes what was promised or accepted, and returns once it is durable.
+    ///
+    /// # Errors
+    /// If it could not be written: then nothing may be said.
+    pub fn persist(&mut self, now: Stamp, register: Register) -> Result<(), Failure> {
+        let waits = matches!(&self.role, Role::Voting(voter) if voter.in_quarantine(now));
+        let lease = match register.accepted == self.store.kept.register.accepted || waits {
+            true => self.store.kept.lease,
+            false => self.group.timetable.lease, // this value's lease takes the place of all former ones
+        };
+        let kept = Kept { register, lease, ..self.store.kept };
+        self.store.write(kept).map_err(Exit::IoErr.why("cannot write a register; this voter stops"))
+    }
+
+    pub fn remember(&self, memory: &Memory) {
+        remember(&self.memory_path, self.life, memory);
+    }
+
+    /// Boot-clock time at which something is due.
+    #[must_use]
+    pub fn wake_at(&self, now: Stamp) -> Option<u64> {
+        match &self.role {
+            Role::Joining(joining) => Some(joining.wake_at()),
+            Role::Voting(voter) => voter.wake_at(now),
+        }
+    }
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    let exit = match error {
+        StoreError::Io { .. } => Exit::IoErr,
+        StoreError::Damaged { .. } | StoreError::OtherVersion { .. } | StoreError::Foreign { .. } => Exit::DataErr,
+    };
+    Failure::new(exit, error)
+}
