@@ -4,7 +4,7 @@
 //! Gate and `vip-claim` start while clients wait, so their sandbox has no mount namespace: setting one up costs more
 //! time than the two programs need for all they do. They are confined by capabilities instead.
 
-use hotspare_config::Group;
+use hotspare_config::{Group, Probe, ProbeKind};
 use std::collections::BTreeMap;
 
 /// Where the programs are.
@@ -21,15 +21,12 @@ const CONFINED: &str = "LockPersonality=yes\nMemoryDenyWriteExecute=yes\nRestric
 /// File name to content; a name with a slash is in a folder, a content of `link:TARGET` is a symbolic link.
 pub type Files = BTreeMap<String, String>;
 
-/// The names of a group's units: plain for the group `default`, instances for all others.
-struct Names<'a>(&'a str);
+/// The names of a group's units.
+struct Names<'a>(&'a str, &'a Group);
 
 impl Names<'_> {
     fn unit(&self, stem: &str, kind: &str) -> String {
-        match self.0 {
-            "default" => format!("{stem}.{kind}"),
-            name => format!("{stem}@{name}.{kind}"),
-        }
+        self.1.unit_name(stem, kind)
     }
     fn primary(&self) -> String {
         self.unit("cluster-primary", "target")
@@ -65,7 +62,7 @@ impl Names<'_> {
 
 /// All units of `group`.
 pub fn of_group(group: &Group) -> Files {
-    let names = Names(&group.name);
+    let names = Names(&group.name, group);
     let addresses: Vec<String> = (0..group.addresses.len()).map(|n| names.address(n)).collect();
     let mut files = Files::new();
     files.insert(names.primary(), primary(&names, group, &addresses));
@@ -92,6 +89,9 @@ pub fn of_group(group: &Group) -> Files {
         let place = format!("{} --interface {}", address.net, address.interface);
         files.insert(names.address(n), address_unit(&names, group, &place));
     }
+    for (n, probe) in group.probes.iter().enumerate() {
+        files.insert(group.probe_unit(n), probe_unit(&names, probe, &addresses));
+    }
     // Pulled in by the lease client, so that installing and starting it is all there is to do.
     let pulled = [names.path("take"), names.path("yield"), names.enter()].join(" ");
     let header = header("What the lease client needs to move this group");
@@ -107,10 +107,15 @@ fn header(what: &str) -> String {
     format!("# {what}.\n# Made by hotspare-generator from the cluster configuration; changes here are lost.\n\n")
 }
 
+/// Units, addresses and probes, in the order in which they start.
+fn everything(group: &Group, addresses: &[String]) -> String {
+    let probes = (0..group.probes.len()).map(|n| group.probe_unit(n));
+    group.units.iter().chain(addresses).cloned().chain(probes).collect::<Vec<_>>().join(" ")
+}
+
 fn primary(names: &Names, group: &Group, addresses: &[String]) -> String {
     let gate = names.gate();
-    let all: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
-    let all = [all.as_slice(), &[&names.up()]].concat().join(" ");
+    let all = [everything(group, addresses), names.up()].join(" ");
     format!(
         "{}[Unit]\nDescription=Primary role of the group {}\nDocumentation=man:hotspare(7)\n\
          Requires=multi-user.target\nBindsTo={gate}\nWants={all}\nAfter={gate} {all}\n\
@@ -184,14 +189,13 @@ fn prove(names: &Names, group: &Group) -> String {
 
 fn up(names: &Names, group: &Group, addresses: &[String]) -> String {
     let gate = names.gate();
-    let all: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
     format!(
         "{}[Unit]\nDescription=Everything of the primary role of {} is up\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
          Slice=hotspare.slice\nExecStart=-{BINDIR}/hotspare-gate {} --act up\n",
         header("Says so, once all units and addresses are up"),
         names.0,
-        all.join(" "),
+        everything(group, addresses),
         names.primary(),
         names.0,
         assert = behind_the_gate(names),
@@ -278,6 +282,51 @@ fn standby_unit(names: &Names, group: &Group, addresses: &[String]) -> String {
         names.prove(),
         others.join(" "),
     )
+}
+
+/// A probe runs as nobody in particular, unless its program needs a user of its own. Its end is that of the service.
+fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
+    let (gate, group) = (names.gate(), names.1);
+    let after: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
+    let (what, ask): (String, Vec<&str>) = match &probe.kind {
+        ProbeKind::Http(url) => (url.clone(), vec!["http", url]),
+        ProbeKind::Tcp(address) => (address.to_string(), vec!["tcp"]),
+        ProbeKind::Exec(words) => {
+            (words[0].clone(), ["exec"].into_iter().chain(words.iter().map(String::as_str)).collect())
+        }
+    };
+    let mut command: Vec<String> = ask.into_iter().map(word).collect();
+    if let ProbeKind::Tcp(address) = probe.kind {
+        command.push(address.to_string());
+    }
+    let user = probe.user.as_ref().map_or("DynamicUser=yes".to_owned(), |user| format!("User={user}"));
+    format!(
+        "{}[Unit]\nDescription=Probe {} of the group {}\nDocumentation=man:hotspare-probe(8)\n{assert}After={gate} {}\n\
+         StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
+         [Service]\nType=notify\nSlice={}\n\
+         ExecStart={BINDIR}/hotspare-probe --group {} --interval {}ms --timeout {}ms --rise {} --fall {} {}\n\
+         {user}\nTimeoutStartSec=90\nTimeoutStopSec=5\nRestart=no\nLimitCORE=0\n",
+        header("Asks whether the service does its work"),
+        what.replace('%', "%%"),
+        names.0,
+        after.join(" "),
+        names.primary(),
+        names.0,
+        names.slice(),
+        names.0,
+        probe.interval.as_millis(),
+        probe.timeout.as_millis(),
+        probe.rise,
+        probe.fall,
+        command.join(" "),
+        assert = behind_the_gate(names),
+    )
+}
+
+/// A word of a command line, as systemd.service(5) wants it quoted.
+fn word(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    format!("\"{escaped}\"")
 }
 
 fn address_unit(names: &Names, group: &Group, place: &str) -> String {

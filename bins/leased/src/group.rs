@@ -321,6 +321,12 @@ impl GroupRun {
         inputs
     }
 
+    /// Units whose failure is the role's.
+    pub fn units_that_may_fail(&self) -> Vec<String> {
+        let probes = (0..self.config.probes.len()).map(|n| self.config.probe_unit(n));
+        self.config.units.iter().cloned().chain(probes).collect()
+    }
+
     pub fn paused(&self) -> bool {
         self.lease.status().paused
     }

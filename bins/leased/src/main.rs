@@ -155,7 +155,7 @@ impl NodeRun {
         let watched = |(id, run): (&GroupId, &GroupRun)| {
             let name = run.config.name.clone();
             let target = (!run.config.is_lock()).then(|| target(&name));
-            Watched { group: *id, target, name, units: run.config.units.clone() }
+            Watched { group: *id, target, name, units: run.units_that_may_fail() }
         };
         self.groups.iter().map(watched).collect()
     }

@@ -99,8 +99,13 @@ pub fn integer_property(node: &KdlNode, key: &str, problems: &mut Vec<Problem>) 
     let entry = node.entry(key)?;
     let value = entry.value().as_integer();
     if value.is_none() {
-        let example = if key == "port" { "port=7400" } else { "count=1" };
-        complain(problems, entry.span(), format!("`{key}` must be an integer"), format!("for example: {example}"));
+        let example = if key == "port" { 7400 } else { 1 };
+        complain(
+            problems,
+            entry.span(),
+            format!("`{key}` must be an integer"),
+            format!("for example: {key}={example}"),
+        );
     }
     value.map(|value| Spanned { value, span: entry.span() })
 }
@@ -175,6 +180,7 @@ fn example(node: &str) -> &'static str {
         "candidates" => "candidates \"alpha\" \"beta\"",
         "address" => "address \"192.0.2.10/24\" interface=\"eth0\"",
         "unit" | "standby-unit" => "unit \"nginx.service\"",
+        "probe" => "probe \"http\" \"http://127.0.0.1/health\"",
         "moves-per-hour" => "moves-per-hour 10",
         "lost" | "back" | "votes" => "lost \"beta\" \"witness\"",
         "failback" => "failback \"manual\"",

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod fields;
+mod probes;
 mod problem;
 mod rules;
 mod schema;
@@ -18,7 +19,7 @@ pub use problem::{Problem, Problems};
 use hotspare_core::heartbeat::HeartbeatTimes;
 use hotspare_core::{Epoch, GroupId, NodeId, Timetable};
 use ipnetwork::IpNetwork;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,8 +93,36 @@ pub struct Group {
     pub addresses: Vec<Address>,
     /// The user's units that run on the primary, started in this order and stopped in reverse.
     pub units: Vec<String>,
+    /// What is asked of the service, to find out whether it does its work.
+    pub probes: Vec<Probe>,
     /// The user's units that run on the standby.
     pub standby_units: Vec<String>,
+}
+
+/// A question to the service, asked again and again on the primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub kind: ProbeKind,
+    pub interval: Duration,
+    /// An answer that takes longer is bad.
+    pub timeout: Duration,
+    /// So many good answers in a row make it good.
+    pub rise: u32,
+    /// So many bad answers in a row make it bad.
+    pub fall: u32,
+    /// Who runs a program; `None`: a user made for it.
+    pub user: Option<String>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// GET this; good from 200 to 399.
+    Http(String),
+    /// Connect to this.
+    Tcp(SocketAddr),
+    /// Run this program with these arguments; good if it exits with 0.
+    Exec(Vec<String>),
 }
 
 /// An address that the primary has.
@@ -104,6 +133,21 @@ pub struct Address {
 }
 
 impl Group {
+    /// The name of one of this group's units: plain for the group `default`, an instance for all others.
+    #[must_use]
+    pub fn unit_name(&self, stem: &str, kind: &str) -> String {
+        match self.name.as_str() {
+            "default" => format!("{stem}.{kind}"),
+            name => format!("{stem}@{name}.{kind}"),
+        }
+    }
+
+    /// The unit that asks the `n`th probe, counted from 0.
+    #[must_use]
+    pub fn probe_unit(&self, n: usize) -> String {
+        self.unit_name(&format!("cluster-probe-{}", n + 1), "service")
+    }
+
     /// A group that runs nothing is a lock for scripts: taken only by `hotspare-lease hold`.
     #[must_use]
     pub fn is_lock(&self) -> bool {

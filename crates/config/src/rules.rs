@@ -330,6 +330,7 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         hold_down: group.hold_down.as_ref().map_or(HOLD_DOWN, |down| down.value),
         addresses: group.addresses.iter().filter_map(|address| one_address(address, problems)).collect(),
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),
+        probes: crate::probes::probes(group, problems),
         standby_units: group.standby_units.iter().map(|unit| unit.value.clone()).collect(),
         name,
     }

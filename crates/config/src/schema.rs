@@ -54,7 +54,19 @@ pub struct RawGroup {
     pub moves_per_hour: Option<Spanned<i128>>,
     pub addresses: Vec<RawAddress>,
     pub units: Vec<Spanned<String>>,
+    pub probes: Vec<RawProbe>,
     pub standby_units: Vec<Spanned<String>>,
+}
+
+pub struct RawProbe {
+    pub span: SourceSpan,
+    /// The kind, then what it takes.
+    pub words: Vec<Spanned<String>>,
+    pub interval: Option<Spanned<Duration>>,
+    pub timeout: Option<Spanned<Duration>>,
+    pub rise: Option<Spanned<i128>>,
+    pub fall: Option<Spanned<i128>>,
+    pub user: Option<Spanned<String>>,
 }
 
 pub struct RawAddress {
@@ -64,7 +76,7 @@ pub struct RawAddress {
 
 const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
 const FORCED: [&str; 3] = ["lost", "back", "votes"];
-const GROUP: [&str; 9] = [
+const GROUP: [&str; 10] = [
     "candidates",
     "outage-budget",
     "failback",
@@ -73,6 +85,7 @@ const GROUP: [&str; 9] = [
     "moves-per-hour",
     "address",
     "unit",
+    "probe",
     "standby-unit",
 ];
 
@@ -221,12 +234,13 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
         moves_per_hour: None,
         addresses: Vec::new(),
         units: Vec::new(),
+        probes: Vec::new(),
         standby_units: Vec::new(),
     };
     let mut once = Once::default();
     for child in node.iter_children() {
         let name = child.name().value();
-        let repeatable = matches!(name, "address" | "unit" | "standby-unit");
+        let repeatable = matches!(name, "address" | "unit" | "probe" | "standby-unit");
         if !GROUP.contains(&name) {
             unknown(child, name, &GROUP, "`group`", problems);
         } else if repeatable || once.first(child, problems) {
@@ -237,12 +251,27 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
     Some(group)
 }
 
+fn probe(node: &KdlNode, problems: &mut Vec<Problem>) -> RawProbe {
+    only_properties(node, &["interval", "timeout", "rise", "fall", "user"], problems);
+    no_children(node, problems);
+    RawProbe {
+        span: name_span(node),
+        words: arguments(node, (2, usize::MAX), "\"http\", \"tcp\" or \"exec\", and what to ask", problems),
+        interval: span_property(node, "interval", problems),
+        timeout: span_property(node, "timeout", problems),
+        rise: integer_property(node, "rise", problems),
+        fall: integer_property(node, "fall", problems),
+        user: property(node, "user", problems),
+    }
+}
+
 fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {
     match name {
         "outage-budget" => group.outage_budget = span_argument(child, problems),
         "boot-grace" => group.boot_grace = span_argument(child, problems),
         "hold-down" => group.hold_down = span_argument(child, problems),
         "moves-per-hour" => group.moves_per_hour = number_argument(child, problems),
+        "probe" => group.probes.push(probe(child, problems)),
         "address" => {
             only_properties(child, &["interface"], problems);
             no_children(child, problems);

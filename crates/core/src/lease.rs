@@ -149,6 +149,7 @@ pub struct Tenure {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each group, and never moved about")]
 enum Phase {
     Watching,
     Bidding(Bid),

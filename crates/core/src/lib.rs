@@ -32,6 +32,7 @@ pub mod id;
 pub mod joining;
 pub mod lease;
 pub mod message;
+pub mod probe;
 pub mod rng;
 pub mod time;
 pub mod timetable;

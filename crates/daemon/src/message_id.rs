@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 38] = [
+pub const ALL: [(&str, &str); 39] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -42,6 +42,7 @@ pub const ALL: [(&str, &str); 38] = [
     ("ARBITER_REGISTER", ARBITER_REGISTER),
     ("ARBITER_JOINED", ARBITER_JOINED),
     ("FORCED", FORCED),
+    ("PROBE_FAILED", PROBE_FAILED),
 ];
 
 pub const BID_STARTED: &str = "088bb458216b93f592fb2c31d0a3a8a2";
@@ -82,3 +83,4 @@ pub const ARBITER_READY: &str = "a9f231b448aaeb51d17e8e9910946ab5";
 pub const ARBITER_REGISTER: &str = "3daf6e340ebce2ba859961111271a64f";
 pub const ARBITER_JOINED: &str = "67dadbe21ea342f7b5f63de289087d9e";
 pub const FORCED: &str = "5b6e17db2f554db69c5f1c61da3025f9";
+pub const PROBE_FAILED: &str = "45d48b356a234918af6cc15555a42bb9";

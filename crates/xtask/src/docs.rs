@@ -17,6 +17,7 @@ programs!(
     hotspare "../../../bins/hotspare/src/args.rs",
     lease "../../../bins/lease/src/args.rs",
     leased "../../../bins/leased/src/args.rs",
+    probe "../../../bins/probe/src/args.rs",
     vip_claim "../../../bins/vip-claim/src/args.rs"
 );
 
@@ -30,6 +31,7 @@ fn programs() -> Vec<(Command, &'static str, &'static str)> {
         (hotspare::Args::command(), "1", ""),
         (lease::Args::command(), "1", include_str!("pages/lease.roff")),
         (leased::Args::command(), "8", include_str!("pages/leased.roff")),
+        (probe::Args::command(), "8", include_str!("pages/probe.roff")),
         (vip_claim::Args::command(), "8", include_str!("pages/vip-claim.roff")),
     ]
 }

@@ -198,6 +198,9 @@ impl Lease {
             return self.journal(Event::FailedWhilePaused { epoch });
         }
         if held.ending.is_none() && held.claimed {
+            if held.role_up && self.now.any_past(held.up_since.plus(ABSTAIN_MIN)) {
+                self.failures = 0; // it did run; this is a new trouble
+            }
             self.abstain_after_failure();
             let successor = self.best_peer();
             self.begin_ending(Ending { why: Why::ServiceFailed, successor, asked_by: None });

@@ -44,6 +44,8 @@ pub(super) struct Held {
     pub since: Stamp,
     pub claimed: bool,
     pub role_up: bool,
+    /// Since when, if it is.
+    pub up_since: Stamp,
     round: Option<Round>,
     attempts: u32,
     /// Voters whose last answer was no: they need the value proposed again.
@@ -62,6 +64,7 @@ impl Held {
             since: now,
             claimed: false,
             role_up: false,
+            up_since: now,
             round: None,
             attempts: 0,
             stale: BTreeSet::new(),
@@ -177,8 +180,8 @@ impl Lease {
             && !held.role_up
         {
             held.role_up = true;
+            held.up_since = now;
             let (epoch, took) = (held.tenure.value.epoch, now.longest_since(held.since));
-            self.failures = 0;
             self.journal(Event::RoleUp { epoch, took });
         }
     }
