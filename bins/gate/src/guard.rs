@@ -53,6 +53,8 @@ pub fn due(now: Stamp, tenure: &Tenure, mine: Incarnation) -> Step {
 pub enum End {
     /// systemd stopped it.
     Stopped,
+    /// Somebody else did, by a signal: process 1 has no job that would say what comes next.
+    Told { pid: u32 },
     /// The lease was lost; the slice is empty, the addresses are off.
     Expired,
 }
@@ -123,8 +125,8 @@ impl Guard {
                         self.off = false; // vip-claim puts the addresses back and announces them
                         witness.resumed(&self.last);
                     }
-                    if self.sleep(until) {
-                        return End::Stopped;
+                    if let Some(end) = self.sleep(until) {
+                        return end;
                     }
                 }
                 Step::BeginStop => {
@@ -134,8 +136,8 @@ impl Guard {
                         witness.begin_stop(&self.last);
                     }
                     let step = Timetable::new(self.last.lease).step() / 10;
-                    if self.sleep(clock::now().boot + hotspare_core::time::nanos(step)) {
-                        return End::Stopped;
+                    if let Some(end) = self.sleep(clock::now().boot + hotspare_core::time::nanos(step)) {
+                        return end;
                     }
                 }
                 Step::Kill | Step::SelfFence => return self.end(witness),
@@ -180,13 +182,17 @@ impl Guard {
         }
     }
 
-    /// Sleeps until `until` on the boot clock. True: systemd wants the gate to stop.
-    fn sleep(&mut self, until: u64) -> bool {
+    /// Sleeps until `until` on the boot clock, or until somebody wants the gate to stop.
+    fn sleep(&mut self, until: u64) -> Option<End> {
         let span = Duration::from_nanos(until.saturating_sub(clock::now().boot)).max(Duration::from_millis(1));
         let timeout = PollTimeout::try_from(span).unwrap_or(PollTimeout::MAX);
         let mut ready = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ready, timeout);
-        matches!(self.signals.read_signal(), Ok(Some(_)))
+        match self.signals.read_signal() {
+            Ok(Some(signal)) if signal.ssi_pid == 1 => Some(End::Stopped),
+            Ok(Some(signal)) => Some(End::Told { pid: signal.ssi_pid }),
+            _ => None,
+        }
     }
 }
 

@@ -87,6 +87,10 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
             notify::stopping("stopping");
             Ok(Exit::Done)
         }
+        // Not "done": then OnFailure= takes the node back to standby.
+        End::Told { pid } => {
+            Err(Failure::new(Exit::No, format!("ended by a signal of process {pid}: the role ends here")))
+        }
         End::Expired => Err(Failure::new(Exit::Unavailable, "the lease is over: everything of the role was killed")),
     }
 }

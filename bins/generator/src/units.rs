@@ -305,7 +305,7 @@ fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
          StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
          [Service]\nType=notify\nSlice={}\n\
          ExecStart={BINDIR}/hotspare-probe --group {} --interval {}ms --timeout {}ms --rise {} --fall {} {}\n\
-         {user}\nTimeoutStartSec=90\nTimeoutStopSec=5\nRestart=no\nLimitCORE=0\n",
+         {user}\nTimeoutStartSec=90\nTimeoutStopSec=5\nRestart=on-success\nLimitCORE=0\n",
         header("Asks whether the service does its work"),
         what.replace('%', "%%"),
         names.0,
@@ -334,7 +334,7 @@ fn address_unit(names: &Names, group: &Group, place: &str) -> String {
     format!(
         "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n\n\
-         [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\n\
+         [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=always\nRestartMode=direct\nRestartSec=20ms\n\
          RestartSteps=6\nRestartMaxDelaySec=2\nWatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\n\
          CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n{CONFINED}",
         header("The address: last up and first down"),

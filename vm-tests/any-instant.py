@@ -1,0 +1,106 @@
+# reboot, poweroff, isolate and SIGTERM of any daemon on the primary, when nothing happens and while it is letting go: the role is
+# handed over or stays, nothing hangs, and both nodes end in a role. A node in neither role says so in `status`, with the way out.
+import json
+
+STOP = "[Service]\\nExecStop=\\nExecStop=/bin/sh -c \"touch /run/stopping; sleep 1\"\\n"
+
+
+def prepare(node):
+    node.succeed("mkdir -p /run/systemd/system/nginx.service.d; rm -f /run/stopping")
+    node.succeed(f"printf '{STOP}' > /run/systemd/system/nginx.service.d/slow.conf; systemctl daemon-reload")
+
+
+for node in (alpha, beta):
+    node.start()
+    prepare(node)
+start_all()
+client.succeed("systemd-run -q --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen")
+
+
+leaders = []
+
+
+def settled():
+    """Exactly one leads, the other stands by ready, and the client is answered by the one that leads."""
+    for node in (alpha, beta):
+        node.wait_until_succeeds("systemctl list-units --state=active --plain --no-legend cluster-primary.target cluster-standby.target | wc -l | grep -x 1")
+    for node in (alpha, beta):
+        node.wait_until_succeeds("hotspare status | grep -E 'default  (primary|standby)'")
+    def roles():
+        active = [node for node in (alpha, beta) if node.execute("systemctl is-active cluster-primary.target")[0] == 0]
+        return len(active) == 1, active
+    for _ in range(100):
+        good, active = roles()
+        if good:
+            break
+        client.succeed("sleep 0.2")
+    t.assertTrue(good, [node.name for node in active])
+    leader, other = active[0], beta if active[0] is alpha else alpha
+    leader.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'")
+    client.wait_until_succeeds(f"curl -sf --max-time 1 http://vip/who | grep -x {leader.name}")
+    leader.succeed("rm -f /run/stopping")
+    if leaders[-1:] != [leader.name]:
+        leaders.append(leader.name)
+    return leader, other
+
+
+def letting_go(leader):
+    leader.succeed("systemctl start --no-block cluster-standby.target")
+    leader.wait_for_file("/run/stopping")
+
+
+def main_pid(node, unit):
+    return node.get_unit_property(unit, "MainPID")
+
+
+for moment in ("nothing happens", "it is letting go"):
+    for unit in ("hotspare-leased", "hotspare-arbiter", "hotspare-heartbeat", "cluster-lease", "cluster-address-1"):
+        with subtest(f"SIGTERM to {unit} on the primary while {moment}"):
+            leader, other = settled()
+            if moment == "it is letting go":
+                letting_go(leader)
+            pid = int(main_pid(leader, unit + ".service"))
+            if pid > 0:  # the address has gone first
+                leader.execute(f"kill -TERM {pid}")
+            after, _ = settled()
+            if moment == "it is letting go":
+                t.assertIs(after, other)
+            elif unit != "cluster-lease":
+                t.assertIs(after, leader)  # the end of the gate is the end of the role; a daemon's is not
+
+    for verb in ("isolate cluster-standby.target", "isolate multi-user.target", "start cluster-primary.target"):
+        with subtest(f"systemctl {verb} on the primary while {moment}"):
+            leader, other = settled()
+            if moment == "it is letting go":
+                letting_go(leader)
+            leader.execute(f"timeout 60 systemctl {verb}")
+            after, _ = settled()
+            if moment == "nothing happens":
+                t.assertIs(after, other if "standby" in verb else leader)
+
+    for verb in ("reboot", "poweroff"):
+        with subtest(f"{verb} of the primary while {moment}"):
+            leader, other = settled()
+            if moment == "it is letting go":
+                letting_go(leader)
+            leader.succeed(f"systemctl --no-block {verb}")
+            leader.wait_for_shutdown()
+            other.wait_for_unit("cluster-primary.target")
+            other.wait_until_succeeds("hotspare events | grep -E 'leads in epoch|holds? epoch|primary in epoch'")
+            leader.start()
+            prepare(leader)
+            t.assertIs(settled()[0], other)
+
+with subtest("neither role: status says so, and how to get out"):
+    leader, other = settled()
+    leader.succeed("systemctl stop cluster-primary.target")
+    leader.wait_until_succeeds("hotspare status | grep 'off: neither role is active here (systemctl start the standby target)'")
+    other.wait_for_unit("cluster-primary.target")
+    leader.succeed("systemctl start cluster-standby.target")
+    settled()
+
+with subtest("what the client saw: one node at a time, in turn"):
+    client.succeed("systemctl stop watcher")
+    seen = json.loads(client.succeed("cat /tmp/seen"))
+    log.line(f"turns: {len(seen['turns'])}, longest outage {seen['outage_ms']:.0f} ms", always=True)
+    t.assertEqual(seen["turns"], leaders)
