@@ -1,4 +1,4 @@
-# dbus-daemon and journald restarted or stopped, daemon-reexec, daemon-reload with the same, a broken, an empty and a changed
+# dbus-daemon, systemd-networkd and journald restarted or stopped, daemon-reexec, daemon-reload with the same, a broken, an empty and a changed
 # file, each binary replaced and its unit restarted as a package would: no role moves. A changed file is shown as pending
 # until `hotspare apply`.
 start_all()
@@ -26,6 +26,16 @@ for node in (alpha, beta):
         nothing_moved()
         node.succeed("systemctl start systemd-journald.socket systemd-journald.service dbus.socket dbus.service")
         nothing_moved()
+
+    with subtest(f"{node.name}: networkd takes over the interface, is restarted and stopped"):
+        place = node.succeed("ip -o -4 addr show dev eth1 | grep -o 'inet 192.0.2.[0-9]/24' | cut -d' ' -f2").strip()
+        node.succeed(f"printf '[Match]\\nName=eth1\\n[Network]\\nAddress={place}\\n' > /etc/systemd/network/10-eth1.network")
+        for verb in ("start", "restart", "reload", "stop"):
+            node.succeed(f"systemctl {verb} systemd-networkd.service")
+            nothing_moved()
+            if node is alpha:
+                node.wait_until_succeeds("ip -o addr show to 192.0.2.100 | grep .")
+        node.succeed("rm /etc/systemd/network/10-eth1.network")
 
     with subtest(f"{node.name}: process 1 is executed anew, and reloaded"):
         node.succeed("systemctl daemon-reexec")

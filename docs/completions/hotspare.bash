@@ -22,6 +22,9 @@ _hotspare() {
             hotspare,check)
                 cmd="hotspare__subcmd__check"
                 ;;
+            hotspare,doctor)
+                cmd="hotspare__subcmd__doctor"
+                ;;
             hotspare,events)
                 cmd="hotspare__subcmd__events"
                 ;;
@@ -67,6 +70,9 @@ _hotspare() {
             hotspare__subcmd__help,check)
                 cmd="hotspare__subcmd__help__subcmd__check"
                 ;;
+            hotspare__subcmd__help,doctor)
+                cmd="hotspare__subcmd__help__subcmd__doctor"
+                ;;
             hotspare__subcmd__help,events)
                 cmd="hotspare__subcmd__help__subcmd__events"
                 ;;
@@ -104,7 +110,7 @@ _hotspare() {
 
     case "${cmd}" in
         hotspare)
-            opts="-h --help check keygen status switchover apply force pause resume explain events help"
+            opts="-h --help check keygen status switchover apply doctor force pause resume explain events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,6 +144,24 @@ _hotspare() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__doctor)
+            opts="-h --config --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -264,7 +288,7 @@ _hotspare() {
             return 0
             ;;
         hotspare__subcmd__help)
-            opts="check keygen status switchover apply force pause resume explain events help"
+            opts="check keygen status switchover apply doctor force pause resume explain events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -292,6 +316,20 @@ _hotspare() {
             return 0
             ;;
         hotspare__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -106,11 +106,13 @@ impl Peers {
 
     /// The state of every link.
     pub fn snapshot(&self, now: Stamp) -> Vec<Json> {
-        let all = self
-            .peers
-            .values()
-            .flat_map(|peer| peer.links.iter().map(move |link| describe(&peer.name, link, None, now)));
-        all.collect()
+        let one = |peer: &Peer, link: &Link| {
+            let mut line = describe(&peer.name, link, None, now);
+            // Whether all nodes have the same file; doctor compares.
+            line["config"] = peer.config.map_or(Json::Null, |digest| format!("{digest:016x}").into());
+            line
+        };
+        self.peers.values().flat_map(|peer| peer.links.iter().map(move |link| one(peer, link))).collect()
     }
 
     /// What is published on the bus of each peer.

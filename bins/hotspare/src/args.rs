@@ -42,6 +42,15 @@ pub enum Command {
     /// Put a changed configuration in force on this node, without moving a role. What concerns a group that is held here
     /// waits until it moves; `hotspare status` shows it as pending until then.
     Apply,
+    /// Look at this host: versions, clocks, disk, network, watchdog, the units of its groups. Changes nothing; exits with 1 if
+    /// something does not work, or will not when it has to.
+    Doctor {
+        #[arg(long, value_name = "FILE", default_value = "/etc/hotspare/cluster.kdl")]
+        config: PathBuf,
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
     /// Go on without a majority, when the nodes that are missing are gone for good. Read docs/operations.md
     /// first: what only they knew is lost, and if one of them still runs, two nodes act at once.
     Force {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod doctor;
 mod force;
 mod status;
 mod timing;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Force { back: Some(name), .. } => force::back(&name, call),
         Command::Force { vote: true, .. } => force::vote(&votes()?, call),
         Command::Force { lost, reason, .. } => force::lost(&lost, reason.as_deref().unwrap_or_default(), call),
+        Command::Doctor { config, json } => doctor::look(&config, json),
         Command::Pause => ask(&Ask::Pause { on: true }),
         Command::Resume => ask(&Ask::Pause { on: false }),
         Command::Explain { what: Explain::Timing { config } } => {
