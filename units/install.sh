@@ -15,6 +15,11 @@ for unit in units/system/*; do
 done
 install -D -m 644 units/sysusers.d/hotspare.conf "$lib/sysusers.d/hotspare.conf"
 install -D -m 644 units/dbus-1/system.d/org.hotspare.conf "$dest$prefix/share/dbus-1/system.d/org.hotspare.conf"
+for file in units/dbus-1/interfaces/*.xml; do
+    install -D -m 644 "$file" "$dest$prefix/share/dbus-1/interfaces/$(basename "$file")"
+done
+install -D -m 644 docs/dbus.md "$dest$prefix/share/doc/hotspare/dbus.md"
+install -D -m 644 docs/operations.md "$dest$prefix/share/doc/hotspare/operations.md"
 install -D -m 644 units/catalog/hotspare.catalog "$lib/systemd/catalog/hotspare.catalog"
 for page in docs/man/*.[1-8]; do
     [ -e "$page" ] && install -D -m 644 "$page" "$dest$prefix/share/man/man${page##*.}/$(basename "$page")"

@@ -78,7 +78,7 @@ def prepare(log: Log) -> tuple[Path, Path]:
             raise MachineError("the build failed")
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
     # Keyed by content, so that a lab that is running keeps the programs it was started with.
-    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file())
+    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md"]
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
     installed = LAB / f"installed-{digest}"
     if not installed.exists():

@@ -42,7 +42,7 @@ pub enum Kind {
     },
     /// Connect to an address and port; good if somebody listens.
     Tcp {
-        #[arg(value_name = "ADDRESS:PORT")]
+        #[arg(value_name = "ADDRESS:PORT", value_parser = place)]
         address: SocketAddr,
     },
     /// Run a program; good if it exits with 0. It is killed, with all its children, when its time is up.
@@ -52,6 +52,10 @@ pub enum Kind {
         #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+}
+
+fn place(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an address and a port, for example 127.0.0.1:5432 or [::1]:80".into())
 }
 
 fn span(text: &str) -> Result<Duration, String> {
