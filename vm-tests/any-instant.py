@@ -1,5 +1,6 @@
 # reboot, poweroff, isolate and SIGTERM of any daemon on the primary, when nothing happens and while it is letting go: the role is
 # handed over or stays, nothing hangs, and both nodes end in a role. A node in neither role says so in `status`, with the way out.
+# lab-config: hold-down "1s"
 import json
 
 STOP = "[Service]\\nExecStop=\\nExecStop=/bin/sh -c \"touch /run/stopping; sleep 1\"\\n"

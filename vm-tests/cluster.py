@@ -78,7 +78,9 @@ def prepare(log: Log) -> tuple[Path, Path]:
             raise MachineError("the build failed")
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
     # Keyed by content, so that a lab that is running keeps the programs it was started with.
-    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md"]
+    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md", REPO / "tests/sim/jobs.txt"]
+    golden = REPO / "tests/golden/03-socket-and-standby/expected"
+    parts += sorted(p for p in golden.rglob("*") if p.is_file() and not p.is_symlink())
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
     installed = LAB / f"installed-{digest}"
     if not installed.exists():
@@ -88,6 +90,8 @@ def prepare(log: Log) -> tuple[Path, Path]:
         sh_env(["units/install.sh"], environment)
         for tool in ("lab-client", "lab-history"):
             shutil.copy2(target / tool, fresh / "usr/bin" / tool)
+        shutil.copytree(golden, fresh / "usr/share/hotspare-lab/units", symlinks=True)
+        shutil.copy2(REPO / "tests/sim/jobs.txt", fresh / "usr/share/hotspare-lab/jobs.txt")
         try:
             fresh.rename(installed)
         except OSError:  # another lab was faster

@@ -49,6 +49,7 @@ for node in (alpha, beta):
             node.succeed(f"printf '{text}' > /etc/hotspare/cluster.kdl; systemctl daemon-reload")
             nothing_moved()
             node.succeed("hotspare status | grep 'pending: /etc/hotspare/cluster.kdl has mistakes'")
+            node.wait_until_succeeds("journalctl -o cat --no-pager | grep 'no units are made'")
         node.succeed("cp /root/good.kdl /etc/hotspare/cluster.kdl; systemctl daemon-reload")
         nothing_moved()
 

@@ -34,3 +34,24 @@ with subtest("resumed, it moves again"):
     beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'")
     beta.crash()
     t.assertEqual(client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who").strip(), "alpha")
+
+with subtest("a service fails for good while paused: it stays down, and nobody forgets, not even a restarted daemon"):
+    beta.start()
+    beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
+    alpha.succeed("hotspare pause; mkdir -p /run/systemd/system/nginx.service.d; printf '[Service]\\nRestart=no\\n' > /run/systemd/system/nginx.service.d/no.conf; systemctl daemon-reload")
+    alpha.succeed("systemctl kill -s KILL nginx.service")
+    alpha.wait_until_succeeds("hotspare events | grep 'moves are paused, so it stays down'")
+    alpha.succeed("systemctl restart hotspare-leased")
+    alpha.wait_until_succeeds("hotspare events | grep -c 'moves are paused, so it stays down' | grep -x 2")
+    alpha.require_unit_state("cluster-primary.target")
+    beta.require_unit_state("cluster-standby.target")
+
+with subtest("resumed, the group moves; mended meanwhile, it would not have"):
+    beta.wait_until_succeeds("hotspare status | grep '^paused'")
+    alpha.succeed("hotspare resume")
+    beta.wait_for_unit("cluster-primary.target")
+    beta.wait_until_fails("hotspare status | grep '^paused'")
+    beta.succeed("hotspare pause; systemctl kill -s KILL --kill-whom=main nginx.service")
+    beta.execute("systemctl reset-failed nginx.service; systemctl start nginx.service")
+    beta.succeed("hotspare resume")
+    beta.succeed("sleep 1; systemctl is-active cluster-primary.target nginx.service")

@@ -16,6 +16,8 @@ pub mod cluster;
 pub mod drill;
 pub mod faults;
 pub mod invariants;
+#[cfg(test)]
+mod jobs;
 pub mod leased;
 pub mod node;
 pub mod profile;

@@ -21,7 +21,9 @@ fn main() -> ExitCode {
             Err(error) => {
                 let fields = [("REASON", error.to_string())];
                 let message = format!("no units are made: {error}");
-                hotspare_daemon::journal::record_now(message_id::CONFIG_REFUSED, Priority::Error, message, &fields);
+                // Where a generator's words go is not the journal.
+                eprintln!("hotspare-generator: {message}");
+                let _ = hotspare_daemon::journal::keep(message_id::CONFIG_REFUSED, Priority::Error, message, &fields);
                 None
             }
         };

@@ -13,6 +13,8 @@ use ipnetwork::IpNetwork;
 use miette::SourceSpan;
 use std::time::Duration;
 
+/// A hint, never the judge: oftener would cost more of an idle machine than it tells.
+const BEAT: Duration = Duration::from_millis(250);
 const BOOT_GRACE: Duration = Duration::from_secs(10);
 /// A role that came by itself more often than this has a problem that moving does not solve.
 const MOVES_PER_HOUR: usize = 10;
@@ -437,9 +439,9 @@ fn unique_across(groups: &[RawGroup], problems: &mut Vec<Problem>) {
 fn heartbeat(raw: &RawHeartbeat, problems: &mut Vec<Problem>) -> Option<HeartbeatTimes> {
     let or = |span: &Option<Spanned<Duration>>, default| span.as_ref().map_or(default, |span| span.value);
     let times = HeartbeatTimes {
-        interval: or(&raw.interval, Duration::from_millis(100)),
-        late: or(&raw.late, or(&raw.interval, Duration::from_millis(100)) * 3),
-        dead: or(&raw.dead, or(&raw.interval, Duration::from_millis(100)) * 10),
+        interval: or(&raw.interval, BEAT),
+        late: or(&raw.late, or(&raw.interval, BEAT) * 3),
+        dead: or(&raw.dead, or(&raw.interval, BEAT) * 10),
         boot_grace: or(&raw.boot_grace, BOOT_GRACE),
     };
     let given = [&raw.interval, &raw.late, &raw.dead];

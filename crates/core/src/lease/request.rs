@@ -63,6 +63,7 @@ pub(super) struct Wish {
 impl Lease {
     pub(super) fn on_request(&mut self, request: Request) {
         let me = self.config.me;
+        self.next_read = self.now;
         self.refuse_wish(Verdict::Superseded);
         let holding = matches!(self.phase, Phase::Held(_));
         let to = match request.to {

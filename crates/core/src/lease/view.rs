@@ -130,8 +130,12 @@ impl Lease {
         if self.now.boot < self.next_read.boot {
             return;
         }
-        self.next_read = self.now.plus(self.config.timetable.read_every());
-        if !matches!(self.phase, Phase::Held(_)) {
+        let timetable = self.config.timetable;
+        let idle = !self.config.automatic && self.wish.is_none();
+        self.next_read = self.now.plus(if idle { timetable.lease / 3 } else { timetable.read_every() });
+        // What is parked is repeated as often, and its refusals say the same.
+        let parks = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_none());
+        if !matches!(self.phase, Phase::Held(_)) && !parks {
             self.tell_voters(ToVoter::Read);
         }
     }
