@@ -164,6 +164,10 @@ impl World {
         let voter = Voter::new(candidates, table, (register, Memory::default()), None);
         part.memory = Some(*voter.memory());
         part.voter = Some(voter);
+        if let Some((ballot, value)) = register.accepted {
+            // What it takes over it stands for: as if the accept had come late.
+            self.ledger[group].note(node, ballot, value, hotspare_core::majority(self.profile.voters));
+        }
         if self.spoilt == Some(node) && self.nodes[node].parts.iter().all(|part| part.voter.is_some()) {
             self.stats.rejoined += 1;
             self.spoilt = None; // the next one may be lost

@@ -35,7 +35,7 @@ pub enum Fault {
     OldestValueWins,
     /// H1: a ballot is above every counter that was seen.
     CounterNotRaised,
-    /// H1: a bid that was abandoned after its accept phase takes a new life.
+    /// H1: every bid has a life of its own.
     LifeUsedTwice,
     /// V8: a voter that lost its register waits before it joins again.
     JoinWithoutWaiting,

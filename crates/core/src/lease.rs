@@ -172,7 +172,7 @@ pub struct Lease {
     nonce: u64,
     /// The highest ballot counter seen anywhere.
     counter: u64,
-    /// The life that the next tenure will have.
+    /// The life that the next tenure will have, if a predecessor names this node.
     life: Incarnation,
     phase: Phase,
     standby: bool,

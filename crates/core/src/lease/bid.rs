@@ -15,6 +15,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Bid {
     pub proposal: Proposal,
+    /// The life that it proposes: of this bid alone. Not the one that this node has published, which a predecessor may name
+    /// in a ballot of its own: one value under two ballots could be taken for chosen without being so.
+    life: Incarnation,
 }
 
 impl Bid {
@@ -95,7 +98,9 @@ impl Lease {
 
     fn start_bid(&mut self, free: bool) {
         let ballot = self.new_ballot();
-        self.phase = Phase::Bidding(Bid { proposal: Proposal::new(ballot, self.now) });
+        let nonce = if taken_out(Fault::LifeUsedTwice) { self.life.nonce } else { self.rng.bits() };
+        let life = Incarnation { boot: self.boot, nonce };
+        self.phase = Phase::Bidding(Bid { proposal: Proposal::new(ballot, self.now), life });
         if free {
             self.journal(Event::BidStarted { free });
         }
@@ -109,7 +114,9 @@ impl Lease {
         let (now, timetable) = (self.now, self.config.timetable);
         if matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.is_stale(now, timetable.lease)) {
             let ballot = self.new_ballot(); // parked for a whole lease: ask anew (H10)
-            self.phase = Phase::Bidding(Bid { proposal: Proposal::new(ballot, now) });
+            if let Phase::Bidding(bid) = &mut self.phase {
+                bid.proposal = Proposal::new(ballot, now);
+            }
         }
         let Phase::Bidding(bid) = &mut self.phase else { return };
         if now.boot < bid.proposal.next_send.boot {
@@ -142,7 +149,7 @@ impl Lease {
                     return self.confirm(named); // a predecessor was faster: it handed over to this very life
                 }
                 let epoch = current.map_or(Epoch(0), |value| value.epoch).max(self.config.epoch_floor).next();
-                bid.proposal.propose(Value { epoch, holder: me, incarnation: life }, now);
+                bid.proposal.propose(Value { epoch, holder: me, incarnation: bid.life }, now);
             }
             Phase::Held(_) => self.on_promise_held(from, ballot, accepted),
             Phase::HandingOver(handing) if handing.proposal.ballot == ballot => {
@@ -180,13 +187,9 @@ impl Lease {
 
     /// Ends a bid, for whatever reason.
     pub(super) fn drop_bid(&mut self) {
-        let Phase::Bidding(bid) = &self.phase else { return };
-        if bid.proposal.accept.is_some() && !taken_out(Fault::LifeUsedTwice) {
-            // Some voter may have accepted that value. The next bid must not propose the same one under another
-            // ballot: a majority put together from two ballots is none.
-            self.life = Incarnation { boot: self.boot, nonce: self.rng.bits() };
+        if matches!(self.phase, Phase::Bidding(_)) {
+            self.phase = Phase::Watching;
         }
-        self.phase = Phase::Watching;
     }
 
     pub(super) fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration) {
