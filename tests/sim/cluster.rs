@@ -67,7 +67,7 @@ pub enum Happening {
         boot: u64,
     },
     /// An operator lets it move again, a second time: the first may have come while it slept.
-    /// An operator who sees that nobody leads asks for this node.
+    /// An operator who sees that nobody leads, and that this node abstains, asks for it.
     OperatorHelps {
         node: usize,
         group: usize,
@@ -221,7 +221,8 @@ impl World {
             Happening::LookForFailures { node, group, boot } => self.look_for_failures((node, group), boot),
             Happening::OperatorHelps { node, group } => {
                 let leads = |node: &Node| node.parts[group].phase() == Some(PhaseName::Held);
-                if !self.nodes.iter().any(leads) {
+                let abstains = self.nodes[node].parts[group].abstains_until > self.now;
+                if abstains && !self.nodes.iter().any(leads) {
                     self.operator_asks(node, group, None);
                 }
             }

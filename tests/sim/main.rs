@@ -11,7 +11,8 @@ const USAGE: &str = "hotspare-sim [--seed N] [--profile NAME] [--seconds N] [--f
   --seconds N    explores seeds for so long, all profiles in turn (default 10)
   --from SEED    where to begin (default 1)
   --threads N    how many cores to use (default 2)
-  --faults NAME  takes one rule out, or all one after the other, and looks for a seed that notices
+  --faults NAME  takes one rule out, or all one after the other, and looks for a seed that notices; with --seed,
+                 tells the story of that seed without the rule
   --table FILE   writes what was found as a Markdown table";
 
 struct Args {
@@ -64,7 +65,12 @@ fn main() -> ExitCode {
     }
     std::panic::set_hook(Box::new(|_| {}));
     match (&args.faults, args.seed) {
-        (Some(name), _) => hotspare_sim::drill::drill(name, args.table.as_deref()),
+        (Some(name), Some(seed)) => {
+            let all = hotspare_sim::seeded::all();
+            Seeded::enforce(all.iter().map(|(fault, ..)| *fault).find(|fault| fault.name() == *name));
+            tell(&profiles, seed)
+        }
+        (Some(name), None) => hotspare_sim::drill::drill(name, args.table.as_deref()),
         (None, Some(seed)) => tell(&profiles, seed),
         (None, None) => explore(&profiles, &args),
     }

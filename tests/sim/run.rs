@@ -81,7 +81,6 @@ fn play(world: &mut World) {
     world.apply(Happening::Heal);
     world.tell(|| "the faults end".into());
     for node in 0..world.profile.candidates {
-        world.nodes[node].run_full = false;
         for group in 0..world.profile.groups {
             world.lease(node, group, Input::Pause(false));
             world.nodes[node].parts[group].gate_broken_until = 0;

@@ -109,6 +109,11 @@ impl World {
                 }
             };
             crate::invariants::registers_grow::check(&told, &kept.register);
+            if let Some((ballot, value)) = kept.register.accepted {
+                // The power may have failed after the write and before the answer: it was accepted all the same.
+                self.ledger[group].note(node, ballot, value, hotspare_core::majority(self.profile.voters));
+            }
+            let part = &mut self.nodes[node].parts[group];
             if kept.stage != Stage::Joined {
                 let voters: Vec<NodeId> = (0..self.profile.voters).map(id).collect();
                 let wait = Timetable::new(self.profile.lease * 3 / 2).quarantine();
