@@ -43,6 +43,7 @@ with subtest("the machine of the arbiter is replaced: no register, a new key"):
 
 with subtest("it does not vote before it knows what it may have promised"):
     alpha.wait_until_succeeds("hotspare status | grep 'witness (never heard'")
+    witness.wait_until_succeeds("(hotspare doctor || true) | grep 'this one does not vote on default yet: it learns from the others'")
     witness.fail("journalctl -o cat --no-pager MESSAGE_ID=67dadbe21ea342f7b5f63de289087d9e | grep 'the others know of epoch'")
 
 with subtest("then it joins by itself, and nothing moves"):

@@ -91,6 +91,8 @@ fn play(world: &mut World) {
             // services that were failing at the end of the faults have done so.
             world.operator_asks(node, group, None);
             world.at(calm + 12_000_000_000, Happening::OperatorHelps { node, group });
+            // And when one that cannot start the role has been given up on (15 s, taken twice at most).
+            world.at(calm + 34_000_000_000, Happening::OperatorHelps { node, group });
         }
     }
     let healed = calm + invariants::heals::bound(world);

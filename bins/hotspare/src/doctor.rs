@@ -93,6 +93,7 @@ fn look_at(config: &Config, me: &Node, report: &mut Report) {
     host::watchdog(report);
     host::firewall(config, report);
     cluster::daemons(config, me, report);
+    cluster::joining(report);
     cluster::reachable(report);
     cluster::same_file(config, report);
     for group in config.groups_of(&me.name) {

@@ -25,6 +25,36 @@ pub fn daemons(config: &Config, me: &Node, report: &mut Report) {
     }
 }
 
+/// A voter that has no register does not vote: at the founding of a cluster it waits for all the others.
+pub fn joining(report: &mut Report) {
+    let line =
+        Client::connect(Path::new(hotspare_control::ARBITER), "hotspare-arbiter").and_then(|mut client| client.line());
+    let clusters: serde_json::Value = line.ok().and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
+    let clusters = clusters.as_array().into_iter().flatten();
+    for group in clusters.flat_map(|cluster| cluster["groups"].as_array().into_iter().flatten()) {
+        if group["joining"].is_null() {
+            continue;
+        }
+        let waits: Vec<&str> =
+            group["waits_for"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+        let name = group["name"].as_str().unwrap_or_default();
+        if waits.is_empty() {
+            report.warn(
+                "voter",
+                format!("this one does not vote on {name} yet: it learns from the others, which takes 66 s"),
+            );
+        } else {
+            report.bad(
+                "voter",
+                format!(
+                    "this one does not vote on {name} yet: it waits for {}; a new cluster needs all its voters once",
+                    waits.join(", ")
+                ),
+            );
+        }
+    }
+}
+
 /// Who answers: better evidence than any rule of a firewall.
 pub fn reachable(report: &mut Report) {
     let status = Client::leased().ok().and_then(|mut client| client.call(&Ask::Status).ok());
