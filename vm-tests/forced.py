@@ -34,6 +34,10 @@ with subtest("by an operator's word it goes on, in an epoch above all that the o
     alpha.wait_for_unit("cluster-primary.target")
     t.assertEqual(client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who").strip(), "alpha")
     alpha.succeed("hotspare status | grep 'epoch 42949672'")
+    # Not by the vote of an arbiter that has not heard of it yet, and would not wait for leases that the lost have granted.
+    told = alpha.succeed("journalctl -o cat --no-pager -u hotspare-arbiter").splitlines()
+    t.assertIn("voting in lab", told[told.index("default: recorded alpha as holder in epoch 1") :])
+    t.assertEqual(told[-1], "default: recorded alpha as holder in epoch 4294967297")
     record = alpha.succeed("journalctl -o verbose --no-pager MESSAGE_ID=5b6e17db2f554db69c5f1c61da3025f9")
     for field in ("HOTSPARE_UID=0", "HOTSPARE_REASON=room 2 has burned down, seen by myself", "HOTSPARE_LOST=beta witness"):
         assert field in record, record

@@ -53,5 +53,8 @@ with subtest("resumed, the group moves; mended meanwhile, it would not have"):
     beta.wait_until_fails("hotspare status | grep '^paused'")
     beta.succeed("hotspare pause; systemctl kill -s KILL --kill-whom=main nginx.service")
     beta.execute("systemctl reset-failed nginx.service; systemctl start nginx.service")
+    looked = "(journalctl --no-pager -o cat -u hotspare-leased.service | grep -c 'default: no unit of the role has failed' || true)"
+    before = int(beta.succeed(looked))
     beta.succeed("hotspare resume")
-    beta.succeed("sleep 1; systemctl is-active cluster-primary.target nginx.service")
+    beta.wait_until_succeeds(f"{looked} | grep -x {before + 1}")
+    beta.succeed("systemctl is-active cluster-primary.target nginx.service")

@@ -46,12 +46,13 @@ async fn main() {
     let (origin, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
     let mut every = tokio::time::interval(EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let (open, mut under_way) = tokio::sync::mpsc::channel::<()>(1);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = every.tick() => {}
         }
-        let (target, seen) = (target.clone(), seen.clone());
+        let (target, seen, open) = (target.clone(), seen.clone(), open.clone());
         seen.lock().expect("not poisoned").sent += 1;
         tokio::spawn(async move {
             let began = Instant::now();
@@ -63,9 +64,11 @@ async fn main() {
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
                 }
             }
+            drop(open);
         });
     }
-    tokio::time::sleep(PATIENCE).await; // what is under way may still come in
+    drop(open);
+    under_way.recv().await; // nothing is sent: this is the end of the last question
     let seen = seen.lock().expect("not poisoned");
     let at = |moment: Instant| (wall + (moment - origin)).as_micros();
     if let Some(path) = history {

@@ -43,14 +43,7 @@ impl ClusterVoter {
             return Err(Failure::new(Exit::Config, message));
         }
         let key = identity::key_of(&me)?;
-        let patience =
-            config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(Duration::from_millis(100));
-        let endpoint = |service| {
-            let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
-            let mut endpoint = Endpoint::new(key.clone(), identity::cluster_of(&config), service, patience, seed);
-            config.living().for_each(|node| endpoint.add_peer(node.id, node.key));
-            endpoint
-        };
+        let endpoint = |service| identity::endpoint(&config, &key, service, config.shortest_step());
         let (clients, fellows) = (endpoint(Service::Vote), endpoint(Service::Fellow));
         let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot id"))?;
         let folder = state.join(&config.cluster);

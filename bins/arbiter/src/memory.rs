@@ -23,9 +23,9 @@ pub fn remember(path: &Path, (boot, voters): Life, memory: &Memory) {
         let Grant { holder, incarnation, epoch, until } = grant;
         json!({"value": value(&Value { epoch, holder, incarnation }), "until": stamp(&until)})
     });
-    let quarantine = memory.quarantine.as_ref().map(stamp);
+    let (quarantine, forced) = (memory.quarantine.as_ref().map(stamp), memory.forced.as_ref().map(stamp));
     let released = memory.released.as_ref().map(value);
-    let text = json!({"boot": boot.to_string(), "voters": voters.to_string(), "grant": grant, "released": released, "quarantine": quarantine});
+    let text = json!({"boot": boot.to_string(), "voters": voters.to_string(), "grant": grant, "released": released, "quarantine": quarantine, "forced": forced});
     let text = text.to_string();
     let fresh = path.with_extension("new");
     if std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path)).is_err() {
@@ -59,11 +59,12 @@ pub fn recall(path: &Path, (boot, voters): Life) -> Option<Memory> {
         Json::Null => None,
         released => Some(value(released)?),
     };
-    let quarantine = match &json["quarantine"] {
-        Json::Null => None,
-        end => Some(stamp(end)?),
+    // Outside: not whole. Inside: nothing to wait for.
+    let end = |json: &Json| match json {
+        Json::Null => Some(None),
+        end => stamp(end).map(Some),
     };
-    Some(Memory { grant, released, quarantine })
+    Some(Memory { grant, released, quarantine: end(&json["quarantine"])?, forced: end(&json["forced"])? })
 }
 
 #[cfg(test)]
@@ -78,7 +79,7 @@ mod tests {
         let value = Value { epoch: Epoch(3), holder: NodeId(u64::MAX - 2), incarnation };
         let until = Stamp { boot: u64::MAX - 3, raw: 5 };
         let grant = Grant { holder: value.holder, incarnation, epoch: value.epoch, until };
-        let memory = Memory { grant: Some(grant), released: Some(value), quarantine: Some(until) };
+        let memory = Memory { grant: Some(grant), released: Some(value), quarantine: Some(until), forced: Some(until) };
         remember(&path, (9, 1), &memory);
         assert_eq!(recall(&path, (9, 1)), Some(memory));
         assert_eq!(recall(&path, (10, 1)), None);

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub enum Role {
     /// Its register is new: it finds out what it has to know.
     Joining(Joining),
-    Voting(Voter),
+    Voting(Box<Voter>),
 }
 
 pub struct Seat {
@@ -27,6 +27,8 @@ pub struct Seat {
     memory_path: PathBuf,
     life: Life,
     era: u32,
+    /// Until both clocks are here, a majority that an operator has just replaced may have a lease running.
+    forced: Option<Stamp>,
 }
 
 impl Seat {
@@ -44,7 +46,7 @@ impl Seat {
         let owner = format!("{}\0{}", me.name, config.cluster);
         let store = Store::open(state, &group.name, &owner).map_err(store_failure)?;
         let memory_path = run.join(format!("{}.json", group.name));
-        let era = config.forced.as_ref().map_or(0, |forced| forced.count);
+        let era = config.era();
         let anew = config.forced.as_ref().is_some_and(|forced| forced.lost.contains(&me.name)) && store.kept.era < era;
         // What a node that was lost for good promised before that counts no more: it joins anew (decision 0015).
         let stage = if anew { Stage::Fresh } else { store.kept.stage };
@@ -52,16 +54,15 @@ impl Seat {
         voters.sort_unstable();
         let digest = fnv1a(&voters.iter().flat_map(|voter| voter.0.to_be_bytes()).collect::<Vec<_>>());
         let wait = Timetable::new(LEASE_MAX).quarantine(); // the lease of a former configuration may have been longer
-        let joining = Joining::new(me.id, &voters, Stage::Fresh, (clock::now(), wait), clock::seed());
-        let mut seat =
-            Seat { group: group.clone(), role: Role::Joining(joining), store, memory_path, life: (boot, digest), era };
-        match stage {
-            Stage::Joined => seat.role = Role::Voting(seat.take_up_vote()?),
-            Stage::Ready => {
-                seat.role =
-                    Role::Joining(Joining::new(me.id, &voters, Stage::Ready, (clock::now(), wait), clock::seed()));
-            }
-            Stage::Fresh => {}
+        let unjoined = if stage == Stage::Joined { Stage::Fresh } else { stage };
+        let joining = Joining::new(me.id, &voters, unjoined, (clock::now(), wait), clock::seed());
+        let owed = Timetable::new(store.kept.lease.max(group.timetable.lease));
+        // What others have granted is bounded by now, not by the beginning of this machine's boot.
+        let forced = (store.kept.era < era).then(|| clock::now().plus(owed.quarantine()));
+        let (group, life, role) = (group.clone(), (boot, digest), Role::Joining(joining));
+        let mut seat = Seat { group, role, store, memory_path, life, era, forced };
+        if stage == Stage::Joined {
+            seat.role = Role::Voting(Box::new(seat.take_up_vote(owed)?));
         }
         Ok(seat)
     }
@@ -72,8 +73,7 @@ impl Seat {
 
     /// Restart of a voter (lease.md 4.4): the same boot and a readable memory know exactly what is owed; anything else has
     /// to wait until every lease that might have been granted is over.
-    fn take_up_vote(&mut self) -> Result<Voter, Failure> {
-        let owed = Timetable::new(self.store.kept.lease.max(self.group.timetable.lease));
+    fn take_up_vote(&mut self, owed: Timetable) -> Result<Voter, Failure> {
         let memory = recall(&self.memory_path, self.life);
         let quarantine = match memory {
             Some(_) => None,
@@ -92,13 +92,15 @@ impl Seat {
         // A lease as long as any that may still be owed: it is lowered when the next value is accepted.
         let kept =
             Kept { boot: self.life.0, lease: owed.lease, era: self.era.max(self.store.kept.era), ..self.store.kept };
+        let memory = memory.unwrap_or_default();
+        let memory = Memory { forced: self.forced.or(memory.forced), ..memory };
+        let voter = Voter::new(self.candidates(), self.group.timetable, (kept.register, memory), quarantine);
+        // The memory first: a life that ends in between is in the old era still, and waits again.
+        remember(&self.memory_path, self.life, voter.memory());
         if kept != self.store.kept {
             let failed = Exit::IoErr.why("cannot write a register");
             self.store.write(kept).map_err(failed)?;
         }
-        let register = (kept.register, memory.unwrap_or_default());
-        let voter = Voter::new(self.candidates(), self.group.timetable, register, quarantine);
-        remember(&self.memory_path, self.life, voter.memory());
         Ok(voter)
     }
 
@@ -112,9 +114,10 @@ impl Seat {
         if stage != Stage::Joined {
             return Ok(());
         }
-        let voter = Voter::new(self.candidates(), self.group.timetable, (register, Memory::default()), None);
+        let memory = Memory { forced: self.forced, ..Memory::default() };
+        let voter = Voter::new(self.candidates(), self.group.timetable, (register, memory), None);
         remember(&self.memory_path, self.life, voter.memory());
-        self.role = Role::Voting(voter);
+        self.role = Role::Voting(Box::new(voter));
         let epoch = register.accepted.map_or(0, |(_, value)| value.epoch.0);
         let message = match epoch {
             0 => format!("{}: joined as a voter", self.group.name),
@@ -168,4 +171,32 @@ fn store_failure(error: StoreError) -> Failure {
         StoreError::Damaged { .. } | StoreError::OtherVersion { .. } | StoreError::Foreign { .. } => Exit::DataErr,
     };
     Failure::new(exit, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(folder: &Path, boot: u64) -> Seat {
+        let config = Config::parse("forced.kdl", include_str!("../../../kdl-examples/forced.kdl")).unwrap();
+        let me = config.node("alpha").unwrap();
+        Seat::open(&config, me, &config.groups[0], (folder, folder), boot).unwrap()
+    }
+
+    #[test]
+    fn the_first_start_in_a_new_era_waits_for_leases_of_others_from_now_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::parse("forced.kdl", include_str!("../../../kdl-examples/forced.kdl")).unwrap();
+        let mut store =
+            Store::open(folder.path(), &config.groups[0].name, &format!("alpha\0{}", config.cluster)).unwrap();
+        store.write(Kept { stage: Stage::Joined, boot: 1, ..Kept::default() }).unwrap();
+        let waits = |seat: &Seat| matches!(&seat.role, Role::Voting(voter) if voter.in_quarantine(clock::now()));
+        let seat = opened(folder.path(), 2);
+        assert!(
+            waits(&seat),
+            "it accepted nothing and has booted since, and others may have granted a lease all the same"
+        );
+        assert_eq!(seat.store.kept.era, config.forced.unwrap().count);
+        assert!(waits(&opened(folder.path(), 2)), "a restart does not forget it");
+    }
 }

@@ -22,11 +22,14 @@ const CONFINED: &str = "LockPersonality=yes\nMemoryDenyWriteExecute=yes\nRestric
 pub type Files = BTreeMap<String, String>;
 
 /// The names of a group's units.
-struct Names<'a>(&'a str, &'a Group);
+struct Names<'a>(&'a Group);
 
 impl Names<'_> {
     fn unit(&self, stem: &str, kind: &str) -> String {
-        self.1.unit_name(stem, kind)
+        self.0.unit_name(stem, kind)
+    }
+    fn name(&self) -> &str {
+        &self.0.name
     }
     fn primary(&self) -> String {
         self.unit("cluster-primary", "target")
@@ -44,7 +47,7 @@ impl Names<'_> {
         self.unit("cluster-up", "service")
     }
     fn slice(&self) -> String {
-        format!("cluster-{}.slice", self.0)
+        format!("cluster-{}.slice", self.name())
     }
     fn address(&self, n: usize) -> String {
         self.unit(&format!("cluster-address-{}", n + 1), "service")
@@ -62,14 +65,14 @@ impl Names<'_> {
 
 /// All units of `group`.
 pub fn of_group(group: &Group) -> Files {
-    let names = Names(&group.name, group);
+    let names = Names(group);
     let addresses: Vec<String> = (0..group.addresses.len()).map(|n| names.address(n)).collect();
     let mut files = Files::new();
-    files.insert(names.primary(), primary(&names, group, &addresses));
-    files.insert(names.standby(), standby(&names, group));
-    files.insert(names.gate(), gate(&names, group));
-    files.insert(names.prove(), prove(&names, group));
-    files.insert(names.up(), up(&names, group, &addresses));
+    files.insert(names.primary(), primary(&names, &addresses));
+    files.insert(names.standby(), standby(&names));
+    files.insert(names.gate(), gate(&names));
+    files.insert(names.prove(), prove(&names));
+    files.insert(names.up(), up(&names, &addresses));
     files.insert(names.slice(), slice(&names));
     files.insert(names.enter(), enter(&names));
     files.insert(names.give(), give(&names));
@@ -83,11 +86,11 @@ pub fn of_group(group: &Group) -> Files {
         );
     }
     for unit in &group.standby_units {
-        files.insert(format!("{unit}.d/50-hotspare.conf"), standby_unit(&names, group, &addresses));
+        files.insert(format!("{unit}.d/50-hotspare.conf"), standby_unit(&names, &addresses));
     }
     for (n, address) in group.addresses.iter().enumerate() {
         let place = format!("{} --interface {}", address.net, address.interface);
-        files.insert(names.address(n), address_unit(&names, group, &place));
+        files.insert(names.address(n), address_unit(&names, &place));
     }
     for (n, probe) in group.probes.iter().enumerate() {
         files.insert(group.probe_unit(n), probe_unit(&names, probe, &addresses));
@@ -113,15 +116,15 @@ fn everything(group: &Group, addresses: &[String]) -> String {
     group.units.iter().chain(addresses).cloned().chain(probes).collect::<Vec<_>>().join(" ")
 }
 
-fn primary(names: &Names, group: &Group, addresses: &[String]) -> String {
+fn primary(names: &Names, addresses: &[String]) -> String {
     let gate = names.gate();
-    let all = [everything(group, addresses), names.up()].join(" ");
+    let all = [everything(names.0, addresses), names.up()].join(" ");
     format!(
         "{}[Unit]\nDescription=Primary role of the group {}\nDocumentation=man:hotspare(7)\n\
          Requires=multi-user.target\nBindsTo={gate}\nWants={all}\nAfter={gate} {all}\n\
          Conflicts={} rescue.target emergency.target\nOnFailure={}\n{}IgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
         header("Starting this asks the cluster for the primary role"),
-        names.0,
+        names.name(),
         names.standby(),
         names.standby(),
         isolate(names),
@@ -130,11 +133,11 @@ fn primary(names: &Names, group: &Group, addresses: &[String]) -> String {
 
 /// `systemctl isolate` is for the one group that has the plain names.
 fn isolate(names: &Names) -> &'static str {
-    if names.0 == "default" { "AllowIsolate=yes\n" } else { "" }
+    if names.name() == "default" { "AllowIsolate=yes\n" } else { "" }
 }
 
-fn standby(names: &Names, group: &Group) -> String {
-    let wants = match group.standby_units.join(" ") {
+fn standby(names: &Names) -> String {
+    let wants = match names.0.standby_units.join(" ") {
         units if units.is_empty() => String::new(),
         units => format!("Wants={units}\n"),
     };
@@ -142,16 +145,16 @@ fn standby(names: &Names, group: &Group) -> String {
         "{}[Unit]\nDescription=Standby role of the group {}\nDocumentation=man:hotspare(7)\n\
          Requires=multi-user.target\nConflicts={} {}\n{wants}{}IgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
         header("Starting this gives the primary role back"),
-        names.0,
+        names.name(),
         names.primary(),
         names.gate(),
         isolate(names),
     )
 }
 
-fn gate(names: &Names, group: &Group) -> String {
-    let addresses: String = group.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
-    let program = format!("{BINDIR}/hotspare-gate {}", names.0);
+fn gate(names: &Names) -> String {
+    let addresses: String = names.0.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
+    let program = format!("{BINDIR}/hotspare-gate {}", names.name());
     format!(
         "{}[Unit]\nDescription=Lease gate of the group {}\nDocumentation=man:hotspare-gate(8)\n\
          After=hotspare-leased.service {slice} {prove}\nWants={slice}\nPartOf={}\nOnFailure={prove} {}\n\
@@ -164,7 +167,7 @@ fn gate(names: &Names, group: &Group) -> String {
          RuntimeDirectoryMode=0755\nUMask=0022\nCapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_BOOT CAP_KILL CAP_IPC_LOCK CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH\n\
          NoNewPrivileges=yes\n{CONFINED}",
         header("The guard behind a held lease: the primary role cannot start without it and does not outlive it"),
-        names.0,
+        names.name(),
         names.primary(),
         names.standby(),
         slice = names.slice(),
@@ -174,30 +177,30 @@ fn gate(names: &Names, group: &Group) -> String {
 
 /// The same proof as the gate's ExecStopPost, from a cgroup of its own: after a `cgroup.kill` (which is what
 /// `systemctl kill -s KILL` does) some kernels kill whatever systemd puts into that cgroup next, ExecStopPost included.
-fn prove(names: &Names, group: &Group) -> String {
-    let addresses: String = group.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
+fn prove(names: &Names) -> String {
+    let addresses: String = names.0.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
     format!(
         "{}[Unit]\nDescription=Prove that nothing of the group {} runs here\nDocumentation=man:hotspare-gate(8)\n\
          StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nNotifyAccess=main\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\nSlice=hotspare.slice\n\
          ExecStart={BINDIR}/hotspare-gate {}{addresses} --act prove\nOOMScoreAdjust=-1000\n\
          RuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\nRuntimeDirectoryMode=0755\n",
         header("Kills what is left of the role, and writes down that nothing is"),
-        names.0,
-        names.0,
+        names.name(),
+        names.name(),
     )
 }
 
-fn up(names: &Names, group: &Group, addresses: &[String]) -> String {
+fn up(names: &Names, addresses: &[String]) -> String {
     let gate = names.gate();
     format!(
         "{}[Unit]\nDescription=Everything of the primary role of {} is up\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
          Slice=hotspare.slice\nExecStart=-{BINDIR}/hotspare-gate {} --act up\n",
         header("Says so, once all units and addresses are up"),
-        names.0,
-        everything(group, addresses),
+        names.name(),
+        everything(names.0, addresses),
         names.primary(),
-        names.0,
+        names.name(),
         assert = behind_the_gate(names),
     )
 }
@@ -205,14 +208,14 @@ fn up(names: &Names, group: &Group, addresses: &[String]) -> String {
 /// A unit of the role starts only while the gate is open. `Requisite=` would say the same, and its verify job would cancel
 /// the stop of the gate if somebody starts the unit in the middle of a stop (vm-tests/undone-stop.py).
 fn behind_the_gate(names: &Names) -> String {
-    format!("AssertPathExists=/run/hotspare-gate/{}.open\n", names.0)
+    format!("AssertPathExists=/run/hotspare-gate/{}.open\n", names.name())
 }
 
 fn slice(names: &Names) -> String {
     format!(
         "{}[Unit]\nDescription=What runs on the primary of the group {}\nDocumentation=man:hotspare(7)\n",
         header("Everything in here is killed when the lease is over"),
-        names.0
+        names.name()
     )
 }
 
@@ -224,7 +227,7 @@ fn give(names: &Names) -> String {
         "{}[Unit]\nDescription=Give the primary role of the group {} back\nDocumentation=man:hotspare(7)\n\
          Conflicts={} {}\nWants={}\nStopWhenUnneeded=yes\nIgnoreOnIsolate=yes\nX-OnlyManualStart=yes\n",
         header("Stops the primary role, also if it half runs beside the standby target"),
-        names.0,
+        names.name(),
         names.primary(),
         names.gate(),
         names.standby(),
@@ -236,7 +239,7 @@ fn path(names: &Names, (what, condition): (&str, &str), target: &str) -> String 
         "{}[Unit]\nDescription=Starts {target} when the lease client asks\nDocumentation=man:hotspare-leased(8)\n\
          IgnoreOnIsolate=yes\n\n[Path]\n{condition}=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
         header("The lease client is unprivileged: it raises a file, and process 1 starts the role"),
-        names.0
+        names.name()
     )
 }
 
@@ -248,7 +251,7 @@ fn enter(names: &Names) -> String {
          ExecCondition=/bin/sh -c '! systemctl -q is-active {primary} && ! systemctl list-jobs --no-legend | grep -qF {primary}'\n\
          ExecStart=systemctl --no-block --job-mode=fail start {standby}\n",
         header("At boot the node stands by; a role that is active or on its way is left alone"),
-        names.0
+        names.name()
     )
 }
 
@@ -262,7 +265,7 @@ fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
         "{}[Unit]\n{assert}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
         header("This unit belongs to the primary role: it cannot be started elsewhere"),
         names.primary(),
-        names.0,
+        names.name(),
         assert = behind_the_gate(names),
     );
     if unit.ends_with(".service") {
@@ -272,8 +275,8 @@ fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     text
 }
 
-fn standby_unit(names: &Names, group: &Group, addresses: &[String]) -> String {
-    let others: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
+fn standby_unit(names: &Names, addresses: &[String]) -> String {
+    let others: Vec<&str> = names.0.units.iter().chain(addresses).map(String::as_str).collect();
     format!(
         "{}[Unit]\nPartOf={}\nAfter={} {} {}\nIgnoreOnIsolate=yes\n",
         header("This unit belongs to the standby role: it starts when everything of the primary has stopped"),
@@ -286,19 +289,14 @@ fn standby_unit(names: &Names, group: &Group, addresses: &[String]) -> String {
 
 /// A probe runs as nobody in particular, unless its program needs a user of its own. Its end is that of the service.
 fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
-    let (gate, group) = (names.gate(), names.1);
+    let (gate, group) = (names.gate(), names.0);
     let after: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
-    let (what, ask): (String, Vec<&str>) = match &probe.kind {
-        ProbeKind::Http(url) => (url.clone(), vec!["http", url]),
-        ProbeKind::Tcp(address) => (address.to_string(), vec!["tcp"]),
-        ProbeKind::Exec(words) => {
-            (words[0].clone(), ["exec"].into_iter().chain(words.iter().map(String::as_str)).collect())
-        }
+    let (how, what) = match &probe.kind {
+        ProbeKind::Http(url) => ("http", vec![url.clone()]),
+        ProbeKind::Tcp(address) => ("tcp", vec![address.to_string()]),
+        ProbeKind::Exec(words) => ("exec", words.clone()),
     };
-    let mut command: Vec<String> = ask.into_iter().map(word).collect();
-    if let ProbeKind::Tcp(address) = probe.kind {
-        command.push(address.to_string());
-    }
+    let command: Vec<String> = [how].into_iter().chain(what.iter().map(String::as_str)).map(word).collect();
     let user = probe.user.as_ref().map_or("DynamicUser=yes".to_owned(), |user| format!("User={user}"));
     format!(
         "{}[Unit]\nDescription=Probe {} of the group {}\nDocumentation=man:hotspare-probe(8)\n{assert}After={gate} {}\n\
@@ -307,13 +305,13 @@ fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
          ExecStart={BINDIR}/hotspare-probe --group {} --interval {}ms --timeout {}ms --rise {} --fall {} {}\n\
          {user}\nTimeoutStartSec=90\nTimeoutStopSec=5\nRestart=on-success\nLimitCORE=0\n",
         header("Asks whether the service does its work"),
-        what.replace('%', "%%"),
-        names.0,
+        what[0].replace('%', "%%"),
+        names.name(),
         after.join(" "),
         names.primary(),
-        names.0,
+        names.name(),
         names.slice(),
-        names.0,
+        names.name(),
         probe.interval.as_millis(),
         probe.timeout.as_millis(),
         probe.rise,
@@ -329,7 +327,7 @@ fn word(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-fn address_unit(names: &Names, group: &Group, place: &str) -> String {
+fn address_unit(names: &Names, place: &str) -> String {
     let gate = names.gate();
     format!(
         "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\n{assert}After={gate} {}\n\
@@ -338,11 +336,11 @@ fn address_unit(names: &Names, group: &Group, place: &str) -> String {
          RestartSteps=6\nRestartMaxDelaySec=2\nWatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\n\
          CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n{CONFINED}",
         header("The address: last up and first down"),
-        names.0,
-        group.units.join(" "),
+        names.name(),
+        names.0.units.join(" "),
         names.primary(),
         names.slice(),
-        names.0,
+        names.name(),
         assert = behind_the_gate(names),
     )
 }

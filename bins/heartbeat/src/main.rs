@@ -40,10 +40,7 @@ fn main() -> ExitCode {
             return Ok(Exit::Done);
         }
         journal::init();
-        let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
-        let patience = config.heartbeat.interval * 2;
-        let mut endpoint = Endpoint::new(key, identity::cluster_of(&config), Service::Heartbeat, patience, seed);
-        config.living().filter(|node| node.id != me.id).for_each(|node| endpoint.add_peer(node.id, node.key));
+        let endpoint = identity::endpoint(&config, &key, Service::Heartbeat, config.heartbeat.interval * 2);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(&config, &me, endpoint))
     })

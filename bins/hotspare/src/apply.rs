@@ -50,12 +50,14 @@ fn voters_of(status: &NodeStatus) -> Vec<&str> {
     names
 }
 
-/// Whether these voters may follow those in a running cluster: any two majorities, one of each, must have a voter in common,
-/// or an operator has said who is gone for good (decision 0015).
+/// Whether these voters may follow those in a running cluster: an operator has said who is gone for good, or lets one of those
+/// vote again (decision 0015). In all other changes a majority of before and one of after might have no voter in common.
 fn may_follow(before: &[&str], after: &[&str], config: &Config) -> bool {
-    let added = after.iter().filter(|voter| !before.contains(voter)).count();
+    let again =
+        |voter: &str| config.forced.as_ref().is_some_and(|forced| forced.votes.iter().any(|name| name == voter));
+    let added: Vec<&&str> = after.iter().filter(|voter| !before.contains(voter)).collect();
     let mut removed = before.iter().filter(|voter| !after.contains(voter));
-    removed.all(|voter| config.is_lost(voter)) && added <= 1
+    removed.all(|voter| config.is_lost(voter)) && added.len() <= 1 && added.iter().all(|voter| again(voter))
 }
 
 pub(crate) fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
@@ -75,8 +77,9 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
         after.sort_unstable();
         if !before.is_empty() && !may_follow(&before, &after, &config) {
             let message = format!(
-                "the voters would change from {} to {}. One may be added at a time; of others two majorities might not meet. \
-                 A machine is replaced under its old name (hotspare-arbiter(8), REPLACING A VOTER)",
+                "the voters would change from {} to {}, and then two majorities might not meet. A machine is replaced under its \
+                 old name (hotspare-arbiter(8), REPLACING A VOTER); for other voters stop the whole cluster first \
+                 (hotspare-arbiter(8), OTHER VOTERS)",
                 before.join(", "),
                 after.join(", ")
             );

@@ -50,7 +50,7 @@ pub fn lost(names: &[String], reason: &str, call: impl Fn(&Ask) -> Result<Tell, 
     if let Some(status) = status(&call) {
         check_silence(names, &status)?;
     }
-    let count = config.forced.as_ref().map_or(0, |forced| forced.count) + 1;
+    let count = config.era() + 1;
     // Who was lost before and votes again is like anybody else.
     let kept = |list: fn(&Forced) -> &Vec<String>| -> Vec<String> {
         let former =

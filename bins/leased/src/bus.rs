@@ -129,11 +129,14 @@ async fn look_for_failures(
     looks: &mut BTreeSet<GroupId>,
 ) -> zbus::Result<()> {
     while let Some(group) = looks.first().copied() {
-        let units = watched.iter().find(|item| item.group == group).map_or(&[][..], |item| &item.units);
+        let item = watched.iter().find(|item| item.group == group);
+        let (name, units) = item.map_or(("", &[][..]), |item| (&item.name, &item.units));
         let failed = systemd::failed(manager, units).await?;
         looks.remove(&group);
-        if !failed.is_empty() {
-            tracing::warn!("{} failed, and nobody has started it again", failed.join(", "));
+        if failed.is_empty() {
+            tracing::info!("{name}: no unit of the role has failed meanwhile");
+        } else {
+            tracing::warn!("{name}: {} failed, and nobody has started it again", failed.join(", "));
             let _ = changes.send((group, News::Failed)).await;
         }
     }

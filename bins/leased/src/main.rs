@@ -45,13 +45,7 @@ fn main() -> ExitCode {
             return Ok(Exit::Done);
         }
         journal::init();
-        let patience = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(TURN);
-        let endpoint = |service| {
-            let seed = u32::try_from(clock::seed() >> 32).expect("32 bits");
-            let mut endpoint = Endpoint::new(key.clone(), identity::cluster_of(&config), service, patience, seed);
-            config.living().for_each(|node| endpoint.add_peer(node.id, node.key));
-            endpoint
-        };
+        let endpoint = |service| identity::endpoint(&config, &key, service, config.shortest_step());
         let (voters, peers) = (endpoint(Service::Vote), endpoint(Service::Lease));
         let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot id"))?;
         let groups = config.groups_of(&me.name).map(|group| Ok((group.id, GroupRun::open(&config, &me, group, boot)?)));

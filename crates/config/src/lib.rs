@@ -186,10 +186,16 @@ impl Config {
         self.nodes.iter().filter(|node| !self.is_lost(&node.name))
     }
 
+    /// How often an operator has declared nodes lost.
+    #[must_use]
+    pub fn era(&self) -> u32 {
+        self.forced.as_ref().map_or(0, |forced| forced.count)
+    }
+
     /// Epochs begin above this: tokens of nodes that are gone may be higher than any the others know of.
     #[must_use]
     pub fn epoch_floor(&self) -> Epoch {
-        Epoch(self.forced.as_ref().map_or(0, |forced| u64::from(forced.count) << 32))
+        Epoch(u64::from(self.era()) << 32)
     }
 
     /// The name of the node with `id`.
@@ -202,6 +208,12 @@ impl Config {
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// The shortest step (a twelfth of a lease) of any group: what everything that is waited for is measured by.
+    #[must_use]
+    pub fn shortest_step(&self) -> Duration {
+        self.groups.iter().map(|group| group.timetable.step()).min().unwrap_or(Duration::from_millis(100))
     }
 
     /// Ids of the voters.

@@ -31,6 +31,9 @@ pub struct Memory {
     /// Until both clocks are here, leases of a former life may still be running: a second restart must not forget that
     /// the first one was waiting.
     pub quarantine: Option<Stamp>,
+    /// Until both clocks are here, leases may still be running that this voter had no part in: an operator said that a
+    /// majority is gone for good, and that majority may have granted one (decision 0015).
+    pub forced: Option<Stamp>,
 }
 
 /// A promise to let nobody but `holder` take over before both clocks have reached `until`.
@@ -106,10 +109,10 @@ impl Voter {
         Some(LiveLease { holder: grant.holder, epoch: grant.epoch, left: now.longest_until(grant.until) })
     }
 
-    /// True while the voter may owe a lease that it has forgotten.
+    /// True while the voter may owe a lease that it has forgotten, or stands in for a majority that may have granted one.
     #[must_use]
     pub fn in_quarantine(&self, now: Stamp) -> bool {
-        self.memory.quarantine.is_some_and(|end| !now.both_past(end))
+        is_ahead(self.memory.quarantine, now) || is_ahead(self.memory.forced, now)
     }
 
     /// Boot-clock time at which [`Voter::tick`] has something to do: a parked request can be answered.
@@ -117,15 +120,14 @@ impl Voter {
     pub fn wake_at(&self, now: Stamp) -> Option<u64> {
         self.parked?;
         let grant = self.memory.grant.map(|grant| now.wake_for(grant.until));
-        let quarantine = self.memory.quarantine.map(|end| now.wake_for(end));
-        grant.max(quarantine).or(Some(now.boot))
+        let [quarantine, forced] = [self.memory.quarantine, self.memory.forced].map(|end| Some(now.wake_for(end?)));
+        grant.max(quarantine).max(forced).or(Some(now.boot))
     }
 
     /// Answers what was parked if nothing stands in its way any more.
     pub fn tick(&mut self, now: Stamp) -> Vec<VoterCommand> {
-        if self.memory.quarantine.is_some() && !self.in_quarantine(now) {
-            self.memory.quarantine = None;
-        }
+        self.memory.quarantine.take_if(|end| now.both_past(*end));
+        self.memory.forced.take_if(|end| now.both_past(*end));
         let Some(parked) = self.parked else { return Vec::new() };
         if now.longest_since(parked.at) > self.timetable.lease / 2 {
             self.parked = None; // its sender stopped repeating it
@@ -155,7 +157,7 @@ impl Voter {
     /// Why `from` may not be promised anything now (V1, V2).
     fn gate(&self, now: Stamp, from: NodeId) -> Option<Refusal> {
         let recorded = self.register.accepted.is_some_and(|(_, value)| value.holder == from);
-        if self.in_quarantine(now) && !recorded {
+        if is_ahead(self.memory.forced, now) || (self.in_quarantine(now) && !recorded) {
             return Some(Refusal::Quarantine);
         }
         let live = self.live(now).filter(|live| live.holder != from && !taken_out(Fault::PrepareIgnoresLease));
@@ -248,12 +250,16 @@ impl Voter {
         if self.register.accepted.is_none_or(|(_, value)| value != tenure) && !taken_out(Fault::ReleaseOfAnything) {
             return Vec::new();
         }
-        // What might have been forgotten was this lease, and it is over.
-        self.memory = Memory { grant: None, released: Some(tenure), quarantine: None };
+        // What this voter might have forgotten was this lease, and it is over.
+        self.memory = Memory { grant: None, released: Some(tenure), quarantine: None, ..self.memory };
         let mut commands = vec![VoterCommand::Remember(self.memory)];
         commands.extend(self.tick(now));
         commands
     }
+}
+
+fn is_ahead(end: Option<Stamp>, now: Stamp) -> bool {
+    end.is_some_and(|end| !now.both_past(end))
 }
 
 fn reply(to: NodeId, message: FromVoter) -> VoterCommand {

@@ -4,8 +4,9 @@ use crate::exit::{Exit, Failure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hotspare_config::{Config, Node};
-use hotspare_wire::{Cluster, Key};
+use hotspare_wire::{Cluster, Endpoint, Key, Service};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where `hotspare keygen` puts the key and units load their credential from.
 pub const KEY: &str = "/etc/hotspare/node.key";
@@ -91,9 +92,17 @@ pub fn format_key(key: &Key) -> (String, String) {
     (format!("# private key of a hotspare node, public key {public}\n{}\n", STANDARD.encode(key.0)), public)
 }
 
-/// What all nodes of the cluster share in their handshakes.
+/// One end of the sessions of `service` with all nodes that are not lost; a handshake is repeated after `patience`.
 #[must_use]
-pub fn cluster_of(config: &Config) -> Cluster {
+pub fn endpoint(config: &Config, key: &Key, service: Service, patience: Duration) -> Endpoint {
+    let seed = u32::try_from(crate::clock::seed() >> 32).expect("32 bits");
+    let mut endpoint = Endpoint::new(key.clone(), cluster_of(config), service, patience, seed);
+    config.living().for_each(|node| endpoint.add_peer(node.id, node.key));
+    endpoint
+}
+
+/// What all nodes of the cluster share in their handshakes.
+fn cluster_of(config: &Config) -> Cluster {
     let secret = std::fs::read(credential("cluster.secret", SECRET)).unwrap_or_default();
-    Cluster::new(&config.cluster, secret.trim_ascii())
+    Cluster::new(&config.cluster, secret.trim_ascii(), config.era())
 }

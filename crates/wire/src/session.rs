@@ -78,9 +78,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster called `name`; `secret` is mixed into every handshake if there is one.
+    /// The cluster called `name`. Mixed into every handshake are `secret`, if there is one, and `era`, how often an operator has
+    /// declared nodes lost: who does not know of that is not heard by those who do (decision 0015).
     #[must_use]
-    pub fn new(name: &str, secret: &[u8]) -> Cluster {
+    pub fn new(name: &str, secret: &[u8], era: u32) -> Cluster {
         let digest = |label: &str, more: &[u8]| -> [u8; 32] {
             let mut hash = Blake2s256::new();
             for part in [label.as_bytes(), &[0], name.as_bytes(), &[0], more] {
@@ -89,7 +90,7 @@ impl Cluster {
             hash.finalize().into()
         };
         let tag = *digest("hotspare cluster tag", &[]).first_chunk().expect("longer");
-        Cluster { tag, psk: digest("hotspare psk", secret) }
+        Cluster { tag, psk: digest("hotspare psk", &[&era.to_be_bytes(), secret].concat()) }
     }
 }
 

@@ -98,12 +98,11 @@ pub fn clocks(report: &mut Report) {
             format!("source \"{source}\": leases allow for 5 % of drift, and this one is not known to keep it"),
         );
     }
-    let (before, began) = (hotspare_daemon::clock::now(), Instant::now());
+    let before = hotspare_daemon::clock::now();
     std::thread::sleep(Duration::from_millis(200));
     let after = hotspare_daemon::clock::now();
     let (boot, raw) = (after.boot - before.boot, after.raw - before.raw);
     let millionths = (i128::from(boot) - i128::from(raw)) * 1_000_000 / i128::from(raw.max(1));
-    let _ = began;
     if millionths.abs() > 5_000 {
         report.warn(
             "clock",
@@ -124,7 +123,7 @@ pub fn pauses(config: &Config, report: &mut Report) {
         std::thread::sleep(Duration::from_millis(1));
         longest = longest.max(before.elapsed().saturating_sub(Duration::from_millis(1)));
     }
-    let step = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or_default();
+    let step = config.shortest_step();
     let (longest_ms, step_ms) = (longest.as_secs_f64() * 1e3, step.as_millis());
     let text = format!(
         "virtualisation: {}; the longest pause in {} ms was {longest_ms:.1} ms",
@@ -167,7 +166,7 @@ pub fn disk(config: &Config, me: &Node, report: &mut Report) {
     };
     let times = timed();
     let _ = std::fs::remove_file(&path);
-    let step = config.groups.iter().map(|group| group.timetable.step()).min().unwrap_or_default();
+    let step = config.shortest_step();
     match times {
         Ok(times) => {
             let ms = |span: Duration| span.as_secs_f64() * 1e3;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-const PROPERTIES: &str = "LoadState,Type,RemainAfterExit,WantedBy,TriggeredBy,TimeoutStopUSec,Restart,ExecStart,UnitFileState,SourcePath,Sockets";
+const PROPERTIES: &str = "LoadState,Type,RemainAfterExit,WantedBy,TriggeredBy,TimeoutStopUSec,ExecStart";
 /// A stop that may take longer than this is named.
 const STOP_MAX: Duration = Duration::from_secs(90);
 

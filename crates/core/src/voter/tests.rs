@@ -105,6 +105,23 @@ fn v2_quarantine_lets_only_the_recorded_holder_through() {
 }
 
 #[test]
+fn forced_waits_for_leases_of_others_and_lets_not_even_the_recorded_holder_through() {
+    let table = Timetable::new(Duration::from_secs(1));
+    let memory = Memory { forced: Some(at(1100)), ..Memory::default() };
+    // A voter that has accepted nothing owes nothing itself; what others have granted runs all the same.
+    for register in [Register::default(), *held_by_a().register()] {
+        let mut voter = Voter::new(vec![A, B], table, (register, memory), None);
+        assert!(voter.in_quarantine(at(1099)));
+        let early = voter.handle(at(1099), A, ToVoter::Prepare { ballot: ballot(2, A), park: false });
+        assert_eq!(refusal(&early), Refusal::Quarantine);
+        voter.handle(at(1099), A, ToVoter::Release { epoch: Epoch(1), incarnation: LIFE });
+        assert!(voter.in_quarantine(at(1099)), "the end of one's own lease says nothing of others");
+        let late = voter.handle(at(1100), A, ToVoter::Prepare { ballot: ballot(2, A), park: false });
+        assert!(matches!(answer(&late), FromVoter::Promise { .. }));
+    }
+}
+
+#[test]
 fn v3_promise_and_value_are_persisted_before_the_answer_and_a_renewal_is_not() {
     let mut voter = fresh();
     let promise = voter.handle(at(0), A, ToVoter::Prepare { ballot: ballot(1, A), park: false });

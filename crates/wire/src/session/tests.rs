@@ -14,7 +14,7 @@ fn key(seed: u8) -> Key {
 }
 
 fn endpoint(me: u8, peers: &[(NodeId, u8)], cluster: &str, service: Service) -> Endpoint {
-    let mut endpoint = Endpoint::new(key(me), Cluster::new(cluster, &[]), service, ms(100), u32::from(me));
+    let mut endpoint = Endpoint::new(key(me), Cluster::new(cluster, &[], 0), service, ms(100), u32::from(me));
     for (node, seed) in peers {
         endpoint.add_peer(*node, key(*seed).public());
     }
@@ -111,10 +111,12 @@ fn strangers_foreign_clusters_and_other_services_are_not_heard() {
         assert!(exchange(ms(0), (&mut outsider, &mut b), B, b"let me in", &mut Vec::new()).is_empty());
         assert_eq!(b.sessions(), 0);
     }
-    let mut secret = Endpoint::new(key(1), Cluster::new("demo", b"psk"), Service::Lease, ms(100), 1);
-    secret.add_peer(B, key(2).public());
-    let mut b = pair().1;
-    assert!(exchange(ms(0), (&mut secret, &mut b), B, b"other psk", &mut Vec::new()).is_empty());
+    for other in [Cluster::new("demo", b"psk", 0), Cluster::new("demo", &[], 1)] {
+        let mut other = Endpoint::new(key(1), other, Service::Lease, ms(100), 1);
+        other.add_peer(B, key(2).public());
+        let mut b = pair().1;
+        assert!(exchange(ms(0), (&mut other, &mut b), B, b"other secret, other era", &mut Vec::new()).is_empty());
+    }
 }
 
 #[test]
