@@ -59,6 +59,16 @@ with subtest("a rival is heard and answered; an address that somebody removes is
     alpha.succeed("ip -o addr show eth1 | grep 192.0.2.100/24")
     client.wait_until_fails("ip -o addr show eth1 | grep 192.0.2.100")
     t.assertEqual(client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who").strip(), "alpha")
+    client.succeed("vip-claim 2001:db8:1::100/64 --interface eth1 --no-probe --once --lifetime 1")
+    alpha.wait_until_succeeds("journalctl -o cat -u cluster-address-2.service | grep 'also claimed by'")
+    client.wait_until_fails("ip -o addr show eth1 | grep 2001:db8:1::100")
+
+with subtest("what others send over the interface wakes no vip-claim"):
+    for number, url in ((1, "http://192.0.2.100/who"), (2, "http://[2001:db8:1::100]/who")):
+        switches = f"awk '/voluntary_ctxt/ {{n += $2}} END {{print n}}' /proc/$(systemctl show -p MainPID --value cluster-address-{number})/status"
+        before = int(alpha.succeed(switches))
+        client.succeed(f"for n in $(seq 50); do curl -sf --max-time 1 '{url}' -o /dev/null; done")  # some ten frames each
+        t.assertLess(int(alpha.succeed(switches)) - before, 50)
 
 with subtest("the heartbeat tells a script what it hears"):
     alpha.succeed("systemd-run -q --unit=ears -p StandardOutput=file:/run/heard hotspare-heartbeat listen --json")

@@ -36,9 +36,14 @@ with subtest("hotspare switchover on the standby"):
     beta.succeed("hotspare switchover")
     leads(beta, alpha)
 
-with subtest("hotspare switchover on the primary, naming the other"):
+with subtest("hotspare switchover on the primary, naming the other; whoever is in mid-sentence is told at once"):
+    talk = "exec 3<>/dev/tcp/192.0.2.100/80; echo GET / HTTP/1.1 >&3; touch /run/talking; read -t 60 -u 3; echo $? > /run/ended"
+    client.succeed(f"systemd-run -q --unit=talker bash -c '{talk}'")
+    client.wait_for_file("/run/talking")
     beta.succeed("hotspare switchover --to alpha")
     leads(alpha, beta)
+    client.wait_until_succeeds("grep -x 1 /run/ended")  # a reset; more than 128 would be the end of its patience
+    beta.succeed("journalctl -o cat --no-pager -u cluster-address-1.service | grep -E 'released; [1-9][0-9]* connections ended'")
 
 with subtest("giving it back: the standby target on the primary"):
     alpha.succeed("systemctl start cluster-standby.target")

@@ -17,8 +17,8 @@ use nix::sys::signalfd::SignalFd;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How often the page is looked at besides: a revoked lease is acted on this fast.
-const LOOK: Duration = Duration::from_millis(50);
+/// The page is looked at once a step, and at least this often: a revoked lease is acted on this fast.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What the gate has to do at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ pub fn due(now: Stamp, tenure: &Tenure, mine: Incarnation) -> Step {
     } else if past(table.begin_stop()) {
         Step::BeginStop
     } else {
-        Step::Wait(now.wake_for(tenure.sent.plus(table.begin_stop())).min(now.boot + hotspare_core::time::nanos(LOOK)))
+        let look = now.boot + hotspare_core::time::nanos(table.step().min(LOOK));
+        Step::Wait(now.wake_for(tenure.sent.plus(table.begin_stop())).min(look))
     }
 }
 

@@ -30,7 +30,7 @@ const LEASED_PATIENCE: Duration = Duration::from_secs(5);
 fn main() -> ExitCode {
     run(|args: Args| match args.act {
         Act::Guard => guard(&args),
-        Act::Prove => prove::prove(&args.group, &args.slice(), &args.address),
+        Act::Prove => prove::after(&args),
         Act::Up => say(&Ask::Up { group: args.group }),
         Act::GiveUp => say(&Ask::GiveUp { group: args.group }),
     })
@@ -85,6 +85,7 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
     match Guard::new(page, (slice, addresses), tenure, signals, door).watch(&mut witness) {
         End::Stopped => {
             notify::stopping("stopping");
+            prove::at_its_stop(args);
             Ok(Exit::Done)
         }
         // Not "done": then OnFailure= takes the node back to standby.

@@ -1,9 +1,10 @@
-//! ExecStopPost, and once more by OnFailure: whatever became of the gate, nothing of the group is left here, and this is
-//! written down.
+//! By the gate when it is stopped, by its ExecStopPost, and once more by OnFailure: whatever became of the gate, nothing of
+//! the group is left here, and this is written down.
 //!
 //! First the file is gone that lets units of the role start; then process 1 is asked whether it is done with everything
 //! it had decided before. From here on none of them can start, and what is found empty stays empty.
 
+use crate::args::Args;
 use crate::effects::Addresses;
 use crate::guard::reboot;
 use crate::slice::Slice;
@@ -61,9 +62,27 @@ fn how_it_ended() -> How {
     }
 }
 
-pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -> Result<Exit, Failure> {
-    let claim = std::fs::read(file(group, "claim")).ok();
+/// What systemd runs once the gate has ended.
+pub fn after(args: &Args) -> Result<Exit, Failure> {
     let refused = matches!(told("EXIT_STATUS").as_str(), "75" | "TEMPFAIL");
+    prove(args, how_it_ended(), refused)
+}
+
+/// What a gate does itself when process 1 stops it, after everything behind it: that saves the start of a process in
+/// each planned move. The door is shut; process 1 must have done what it had decided before. If anything fails, [`after`]
+/// does it again.
+pub fn at_its_stop(args: &Args) {
+    if !notify::barrier(1000) {
+        return;
+    }
+    if let Err(failure) = prove(args, How::Stopped, false) {
+        eprintln!("{}; ExecStopPost tries again", failure.message);
+    }
+}
+
+fn prove(args: &Args, how: How, refused: bool) -> Result<Exit, Failure> {
+    let (group, slice, addresses) = (args.group.as_str(), &args.slice(), &args.address);
+    let claim = std::fs::read(file(group, "claim")).ok();
     let (mut slice, mut effects) =
         (Slice::new(slice), Addresses::new(addresses).map_err(Exit::OsErr.why("no netlink"))?);
     let page = PageReader::open(&hotspare_page::path(group)).ok().and_then(|page| page.read());
@@ -108,7 +127,6 @@ pub fn prove(group: &str, slice: &str, addresses: &[hotspare_address::Placed]) -
         tell(group, proof); // proven already, by the other of the two
         return unclaim(group);
     }
-    let how = how_it_ended();
     let proof = Proof { life, how };
     write(&file(group, "proof"), &proof)?;
     let word = if killed { "; what was still running was killed" } else { "" };

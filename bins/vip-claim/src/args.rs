@@ -5,7 +5,8 @@ use ipnetwork::IpNetwork;
 ///
 /// Asks the neighbours first (unless a held lease has proven the address unique), adds the address with a finite
 /// lifetime that only this program prolongs, announces it, puts it back when somebody removes it, announces it again
-/// when a rival is heard, and removes it on the way out. If this program is killed, the kernel removes the address.
+/// when a rival is heard, and removes it on the way out, with a reset for whoever is connected to it. If this program
+/// is killed, the kernel removes the address.
 #[derive(Debug, Parser)]
 #[command(name = "vip-claim", version)]
 pub struct Args {

@@ -147,7 +147,7 @@ impl Claim {
         }
         let was_there = self.present && self.is_there()?;
         self.netlink.add(self.index, self.net, Some(self.lifetime)).map_err(failed)?;
-        self.renew_at = now.boot + ns(self.lifetime / 6);
+        self.renew_at = now.boot + ns(self.lifetime / 3);
         if !was_there {
             if self.present {
                 self.tell(message_id::ADDRESS_READDED, Priority::Notice, "was removed by somebody else; put back");
@@ -192,8 +192,12 @@ impl Claim {
             let (signalled, changed, heard) = (happened(0), happened(1), happened(2));
             if signalled && matches!(signals.read_signal(), Ok(Some(_))) {
                 notify::stopping("removing the address");
+                let ended = self.hang_up();
                 self.netlink.delete(self.index, self.net).map_err(failed)?;
-                self.tell(message_id::ADDRESS_RELEASED, Priority::Info, "released");
+                let ended = ended + self.hang_up(); // what came in between
+                let what =
+                    if ended == 0 { "released".to_owned() } else { format!("released; {ended} connections ended") };
+                self.tell(message_id::ADDRESS_RELEASED, Priority::Info, &what);
                 return Ok(Exit::Done);
             }
             if changed {
@@ -209,6 +213,14 @@ impl Claim {
             self.announce()?;
             notify::alive();
         }
+    }
+
+    /// Whoever is connected hears now that this address moves, and no service waits in vain for an answer over it.
+    fn hang_up(&self) -> usize {
+        hotspare_address::hang_up(self.net.ip()).unwrap_or_else(|error| {
+            eprintln!("connections of {} are left to themselves: {error}", self.net.ip());
+            0
+        })
     }
 
     /// A rival claims our address: whoever holds the lease is right, so say so again.

@@ -1,8 +1,10 @@
-//! IP addresses on interfaces, by netlink: add with a finite lifetime, remove, list, watch, announce.
+//! IP addresses on interfaces, by netlink: add with a finite lifetime, remove, list, watch, announce, hang up.
 
 pub mod announce;
+mod connections;
 mod netlink;
 
+pub use connections::hang_up;
 pub use netlink::{AddressError, Delete, Netlink, Watch, interface_index};
 
 use ipnetwork::IpNetwork;

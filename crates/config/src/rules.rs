@@ -14,7 +14,7 @@ use miette::SourceSpan;
 use std::time::Duration;
 
 /// A hint, never the judge: oftener would cost more of an idle machine than it tells.
-const BEAT: Duration = Duration::from_millis(250);
+const BEAT: Duration = Duration::from_millis(500);
 const BOOT_GRACE: Duration = Duration::from_secs(10);
 /// A role that came by itself more often than this has a problem that moving does not solve.
 const MOVES_PER_HOUR: usize = 10;

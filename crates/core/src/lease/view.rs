@@ -131,8 +131,9 @@ impl Lease {
             return;
         }
         let timetable = self.config.timetable;
-        let idle = !self.config.automatic && self.wish.is_none();
-        self.next_read = self.now.plus(if idle { timetable.lease / 3 } else { timetable.read_every() });
+        // Just often enough to notice a voter that falls silent.
+        let every = if self.idles() { timetable.lease / 2 } else { timetable.read_every() };
+        self.next_read = self.now.plus(every);
         // What is parked is repeated as often, and its refusals say the same.
         let parks = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_none());
         if !matches!(self.phase, Phase::Held(_)) && !parks {
@@ -140,11 +141,17 @@ impl Lease {
         }
     }
 
+    /// A lock that nobody here wants.
+    fn idles(&self) -> bool {
+        !self.config.automatic && self.wish.is_none() && matches!(self.phase, Phase::Watching)
+    }
+
     pub(super) fn say_hello(&mut self) {
         if self.now.boot < self.next_hello.boot {
             return;
         }
-        self.next_hello = self.now.plus(self.config.timetable.hello_every());
+        let timetable = self.config.timetable;
+        self.next_hello = self.now.plus(if self.idles() { timetable.lease } else { timetable.hello_every() });
         let ready = self.willing().then_some(self.life);
         let holding = match &self.phase {
             Phase::Held(held) => Some(held.tenure.value.epoch),
