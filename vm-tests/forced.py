@@ -85,7 +85,7 @@ with subtest("made anew they come back, one at a time; nothing moves"):
     refused(alpha, "hotspare force --back beta", 64, "is not lost")
     witness.start()
     come_back(witness)
-    alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness ('")
+    alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness (quorum)'")
     t.assertEqual(alpha.get_unit_property("nginx.service", "MainPID"), pid)
 
 with subtest("and the cluster is what it was"):

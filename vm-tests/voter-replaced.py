@@ -3,7 +3,7 @@
 start_all()
 alpha.wait_for_unit("cluster-primary.target")
 beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
-alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness ('")
+alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness (quorum)'")
 pid = alpha.get_unit_property("nginx.service", "MainPID")
 REGISTER = "/var/lib/hotspare-arbiter/lab/default.register"
 
@@ -22,7 +22,7 @@ def refused(damage, message):
         alpha.wait_until_succeeds("hotspare status | grep 'witness (silent for'")
         nothing_moved()
         witness.succeed("systemctl stop hotspare-arbiter; systemctl reset-failed hotspare-arbiter; cp /root/good " + REGISTER + "; systemctl start hotspare-arbiter")
-        alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness ('")
+        alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness (quorum)'")
 
 
 refused(f"truncate -s 700 {REGISTER}", "its length is wrong")
@@ -48,7 +48,7 @@ with subtest("it does not vote before it knows what it may have promised"):
 
 with subtest("then it joins by itself, and nothing moves"):
     witness.wait_until_succeeds("journalctl -o cat --no-pager MESSAGE_ID=67dadbe21ea342f7b5f63de289087d9e HOTSPARE_GROUP=default | grep 'joined as a voter; the others know of epoch 1'", timeout=100)
-    alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness ('")
+    alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness (quorum)'")
     nothing_moved()
 
 with subtest("and it is worth a vote: the primary goes on without the standby"):

@@ -108,6 +108,7 @@ pub struct World {
     /// Every tenure that was acquired, for each group.
     pub acquired: Vec<Vec<crate::invariants::no_churn::Acquired>>,
     pub ledger: Vec<crate::invariants::chosen_once::Ledger>,
+    pub proposals: Vec<crate::invariants::proposed_once::Proposals>,
     /// What was proposed last: an impostor uses it.
     pub last_accept: Option<(usize, Ballot, Value)>,
     /// The voter whose disk was spoilt for good: one at most.
@@ -119,9 +120,10 @@ impl World {
     pub fn new(profile: Profile, seed: u64, story: bool) -> World {
         let mut rng = Rng::new(seed);
         let (n, groups) = (profile.voters, profile.groups);
-        let units = Rc::new(Units::load());
+        let units = Rc::new(Units::load(seed % 4 != 3));
         let nodes = (0..n).map(|i| Node::new(id(i), i < profile.candidates, groups, &units, &mut rng)).collect();
         let ledger = (0..groups).map(|_| crate::invariants::chosen_once::Ledger::default()).collect();
+        let proposals = (0..groups).map(|_| crate::invariants::proposed_once::Proposals::default()).collect();
         let mut world = World {
             profile,
             now: 0,
@@ -137,6 +139,7 @@ impl World {
             story: story.then(Vec::new),
             acquired: vec![Vec::new(); groups],
             ledger,
+            proposals,
             last_accept: None,
             spoilt: None,
             depth: 0,
@@ -346,10 +349,15 @@ impl World {
         match command {
             Command::ToVoter { to, message } => {
                 crate::invariants::proof_first::check(self, node, group, &message);
+                if let ToVoter::Accept { ballot, value } = message {
+                    let chosen = self.ledger[group].is_chosen(value);
+                    self.proposals[group].note(ballot, value, chosen);
+                }
                 self.send(node, to, group, Body::ToVoter(message));
             }
             Command::ToPeer { to, message } => self.send(node, to, group, Body::Peer(message)),
             Command::Publish(tenure) => {
+                crate::invariants::belief_is_covered::check(self, node, group, &tenure);
                 let part = &mut self.nodes[node].parts[group];
                 part.page = Some(tenure);
                 part.take &= tenure.held;

@@ -294,6 +294,7 @@ pub fn rejoin(world: &mut World, node: usize, group: usize) {
     let stopped = world.nodes[node].parts[group].stopped_by_hand && !manager.is_active(units.service);
     if awake(world, node) && manager.is_active(units.primary) && stopped {
         world.nodes[node].parts[group].stopped_by_hand = false;
+        world.nodes[node].parts[group].meddled = true;
         world.job((node, group), units.service, Kind::Start, Mode::Replace);
     }
     if awake(world, node) && manager_lost(world, node, group) {
@@ -313,6 +314,7 @@ fn boot_job(world: &mut World, any: usize, group: usize) {
     }
     let units = world.units.clone();
     let unit = if world.rng.one_in(2) { units.multi_user } else { units.service };
+    world.nodes[node].parts[group].meddled = true;
     world.job((node, group), unit, Kind::Start, Mode::Replace);
 }
 
@@ -321,6 +323,7 @@ fn hand(world: &mut World, any: usize, group: usize) {
     let node = any % world.profile.candidates;
     if awake(world, node) {
         let service = world.units.service;
+        world.nodes[node].parts[group].meddled = true;
         world.job((node, group), service, Kind::Start, Mode::Replace);
     }
 }

@@ -14,7 +14,7 @@ struct Machine {
 
 impl Machine {
     fn booted() -> Machine {
-        let units = Units::load();
+        let units = Units::load(true);
         let manager = Manager::new(&units.graph);
         let mut machine = Machine { units, manager, slow: false, held_back: Vec::new() };
         let multi_user = machine.units.multi_user;

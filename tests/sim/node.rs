@@ -195,6 +195,8 @@ pub struct Part {
     pub idle_since: Option<u64>,
     /// Somebody stopped the role by hand: neither is active, and that is as it should be.
     pub told_off: bool,
+    /// Somebody started a unit of the role by hand since the gate opened: a stop that was under way may have been undone.
+    pub meddled: bool,
     /// Somebody stopped the service by hand.
     pub stopped_by_hand: bool,
     /// An operator asked for this node since it last held.
@@ -242,6 +244,7 @@ impl Part {
             named: false,
             idle_since: None,
             told_off: false,
+            meddled: false,
             stopped_by_hand: false,
             untaken_since: None,
             gate_broken_until: 0,

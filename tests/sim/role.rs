@@ -357,6 +357,7 @@ impl World {
             !late || out(ModelFault::GateOpensLate)
         });
         if let Some(page) = open {
+            self.nodes[node].parts[group].meddled = false;
             let late = stamp.any_past(page.sent.plus(Timetable::new(page.lease).believed()));
             assert!(!late, "opens_in_time: the gate of node {node} opens on a deadline that is past");
             assert!(!self.nodes[node].parts[group].acts(), "opens_in_time: something of a former life runs on {node}");
@@ -428,6 +429,9 @@ impl World {
         let units = self.units.clone();
         if began {
             self.nodes[node].parts[group].manager.open = false; // and process 1 says that it has noticed
+        }
+        if began && own && !refused {
+            crate::invariants::stops_in_order::check(self, node, group, how);
         }
         if began && self.nodes[node].parts[group].acts() && !out(ModelFault::ProofWhilePopulated) {
             // One look, a kill, and another look a moment later.

@@ -1,5 +1,6 @@
 //! The units of a simulated group: what hotspare-generator makes of `tests/golden/03-socket-and-standby`, plus what
-//! stands around them: multi-user.target, in which the user's own service is enabled, as its package left it.
+//! stands around them: multi-user.target.
+//! In some runs the user's own service is enabled there.
 
 use crate::seeded::{ModelFault, out};
 use crate::systemd::{Graph, Unit};
@@ -17,7 +18,11 @@ const FILES: [(&str, &str); 13] = golden![
     "web.socket.d/50-hotspare.conf" "hotspare-leased.service.d/50-default.conf"
 ];
 const ASSERT: &str = "AssertPathExists=/run/hotspare-gate/default.open";
-const AROUND: [(&str, &str); 1] = [("multi-user.target", "Wants=hotspare-enter.service web.service")];
+/// With the user's own service enabled in it, as its package left it, and without: what is wanted twice hides what is wanted once.
+const AROUND: [(&str, &str); 2] = [
+    ("multi-user.target", "Wants=hotspare-enter.service web.service"),
+    ("multi-user.target", "Wants=hotspare-enter.service"),
+];
 
 /// The units that the machine does something for.
 #[derive(Clone, Debug)]
@@ -63,8 +68,9 @@ fn wrong_lines() -> Vec<Wrong> {
 
 impl Units {
     #[must_use]
-    pub fn load() -> Units {
-        let files = FILES.iter().chain(&AROUND).map(|(name, text)| {
+    pub fn load(enabled: bool) -> Units {
+        let around = if enabled { &AROUND[0] } else { &AROUND[1] };
+        let files = FILES.iter().chain([around]).map(|(name, text)| {
             let unit = name.split_once(".d/").map_or(*name, |(unit, _)| unit);
             let mut text = (*text).to_owned();
             for (_, line, other) in wrong_lines().into_iter().filter(|(wrong, ..)| *wrong == unit) {

@@ -75,7 +75,8 @@ impl World {
         let only_promise = part.register.accepted == register.accepted;
         let waits = part.voter.as_ref().is_some_and(|voter| voter.in_quarantine(stamp));
         if !only_promise {
-            part.owes = None; // the value's own lease takes the place of the former, once somebody is told of it
+            // The lease of another's value takes the place of the former, once somebody is told of it.
+            part.owes.take_if(|(holder, _)| register.accepted.is_none_or(|(_, value)| value.holder != *holder));
         }
         let skip = if only_promise { ModelFault::PromiseNotSynced } else { ModelFault::ValueNotSynced };
         let whole = if torn { usize::try_from(self.rng.below(SLOT as u64)).expect("small") } else { SLOT };

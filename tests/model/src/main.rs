@@ -3,7 +3,7 @@
 
 mod model;
 
-use model::Register;
+use model::{Register, Replace};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -60,7 +60,15 @@ fn noticed(what: &str, wrong: Register, limit: Duration) -> bool {
 
 fn main() -> ExitCode {
     let limit = Duration::from_secs(number("--seconds", 120));
-    let right = |ballots, rounds, lives| Register { ballots, rounds, lives, v4: true, confirm: true, newest: true };
+    let right = |ballots, rounds, lives| Register {
+        ballots,
+        rounds,
+        lives,
+        v4: true,
+        confirm: true,
+        newest: true,
+        replace: None,
+    };
     // Two bidders and renewals; then a third ballot, for what follows a hand-over.
     let renewals = right(2, 2, 0);
     let successions = right(3, 0, 1);
@@ -72,5 +80,19 @@ fn main() -> ExitCode {
     well &=
         noticed("H5 (a successor acts without a renewal)", Register { confirm: false, ..successions.clone() }, limit);
     well &= noticed("H1 (an older value is built on)", Register { newest: false, ..successions }, limit);
+    let replaced =
+        |replace, ballots, rounds, lives| Register { replace: Some(replace), ..right(ballots, rounds, lives) };
+    let joins = "a replaced voter makes a majority";
+    well &= exhaust(&replaced(Replace::RIGHT, 2, 0, 1), &[joins], limit);
+    well &= exhaust(&replaced(Replace::RIGHT, 2, 1, 0), &[joins, parks], limit);
+    well &= exhaust(&replaced(Replace::RIGHT, 3, 0, 0), &[joins, "the lease moves by expiry"], limit);
+    for (what, replace) in [
+        ("the wait of V8", Replace { waits: false, ..Replace::RIGHT }),
+        ("V8's second fellow", Replace { words: 1, ..Replace::RIGHT }),
+        ("V8's newest value", Replace { takes_value: false, ..Replace::RIGHT }),
+        ("H10 (promises count for ever)", Replace { promises_end: false, ..Replace::RIGHT }),
+    ] {
+        well &= noticed(what, replaced(replace, 2, 0, 0), limit);
+    }
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

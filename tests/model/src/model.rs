@@ -1,4 +1,4 @@
-//! Register, lease, parking and hand-over with three voters and two proposers, every interleaving at small bounds.
+//! Register, lease, parking, hand-over and the replacement of a voter (V8, H10) with three voters and two proposers, every interleaving at small bounds.
 //!
 //! What was asked once may arrive at any voter at any later time, again and again, in any order, or never, also when whoever
 //! asked is long about something else. An answer is noted at once; *acting* on answers is a step of its own that may come
@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const VOTERS: usize = 3;
 pub const PROPOSERS: usize = 2;
 const MAJORITY: usize = 2;
+/// The voter whose disk may be lost once: voters are alike, so one of them will do.
+const REPLACED: usize = 0;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ballot(pub u8, pub u8);
@@ -36,6 +38,18 @@ pub struct Voter {
     lease: Option<(Value, u8)>,
     released: Option<Value>,
     parked: Option<Ballot>,
+    /// Its register was lost, and it does not vote yet.
+    joining: Option<Joining>,
+}
+
+/// What a voter without a register has found out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Joining {
+    /// The lease that it owed, if only it knew.
+    owed: Option<(Value, u8)>,
+    /// Nothing that it said in its former life counts any more.
+    waited: bool,
+    told: BTreeMap<u8, (Ballot, Option<(Ballot, Value)>)>,
 }
 
 type Promises = BTreeMap<u8, Option<(Ballot, Value)>>;
@@ -95,6 +109,8 @@ pub struct State {
     ended: BTreeMap<Value, u8>,
     /// Who accepted what, ever.
     accepted_by: BTreeMap<(Ballot, Value), BTreeSet<u8>>,
+    /// The voter [`REPLACED`] has lost its disk.
+    wiped: bool,
 }
 
 impl State {
@@ -122,6 +138,14 @@ pub enum Action {
     /// A daemon is restarted: it forgets what it was about.
     Restart(u8),
     Expire(u8),
+    /// The disk of [`REPLACED`] is lost.
+    Wipe,
+    /// It has waited for longer than any lease.
+    Wait,
+    /// A fellow tells it what it knows.
+    Tell(u8),
+    /// It knows enough, and votes.
+    Join,
 }
 
 /// What is checked, and what may be left out to see that it is missed.
@@ -136,6 +160,25 @@ pub struct Register {
     pub confirm: bool,
     /// The value under the highest ballot is built on.
     pub newest: bool,
+    /// A voter may be replaced; how.
+    pub replace: Option<Replace>,
+}
+
+/// How a voter joins again (V8), and what may be left out of that.
+#[derive(Clone, Copy, Debug)]
+pub struct Replace {
+    /// It waits until its former leases are over.
+    pub waits: bool,
+    /// So many fellows must have told it what they know: n - m + 1.
+    pub words: usize,
+    /// It takes over the newest value, and not just the highest promise.
+    pub takes_value: bool,
+    /// Promises count for one lease (H10): what it has promised is over when it has waited.
+    pub promises_end: bool,
+}
+
+impl Replace {
+    pub const RIGHT: Replace = Replace { waits: true, words: 2, takes_value: true, promises_end: true };
 }
 
 fn held(value: Value, sure: u8) -> Phase {
@@ -145,6 +188,9 @@ fn held(value: Value, sure: u8) -> Phase {
 impl Register {
     fn deliver(&self, state: &mut State, id: u8, request: Request) -> Option<()> {
         let own = &mut state.voters[usize::from(id)];
+        if own.joining.is_some() {
+            return None; // it says nothing
+        }
         match request {
             Request::Prepare(ballot, park) => {
                 if ballot < own.promised {
@@ -183,6 +229,8 @@ impl Register {
                 if granted {
                     let known = own.lease.filter(|(old, _)| *old == value).map_or(0, |(_, known)| known);
                     own.lease = Some((value, known.max(round)));
+                    // One that took the value over when it joined has accepted it from here on.
+                    state.accepted_by.entry((ballot, value)).or_default().insert(id);
                 }
                 match &mut state.proposers[usize::from(value.1)].phase {
                     Phase::Confirming { value: own, acks } if *own == value && granted => {
@@ -268,6 +316,50 @@ impl Register {
         Some(())
     }
 
+    /// The steps of a voter that lost its disk, as in `hotspare_core::joining`.
+    fn replace(&self, state: &mut State, step: &Action) -> Option<()> {
+        let rules = self.replace?;
+        if *step == Action::Wipe {
+            if std::mem::replace(&mut state.wiped, true) {
+                return None;
+            }
+            let owed = state.voters[REPLACED].lease;
+            let joining = Joining { owed, waited: !rules.waits, told: BTreeMap::new() };
+            state.voters[REPLACED] = Voter { joining: Some(joining), ..Voter::default() };
+            return Some(());
+        }
+        let mut joining = state.voters[REPLACED].joining.clone()?;
+        match step {
+            Action::Wait if joining.waited => return None,
+            Action::Wait => {
+                if let Some(lease) = joining.owed.take() {
+                    end(state, lease)?;
+                }
+                state.proposers.iter_mut().for_each(|own| forget(&mut own.phase, rules.promises_end));
+                // What only it and others later have accepted is not chosen: nobody can count it together any more.
+                let replaced = REPLACED as u8;
+                state.accepted_by.values_mut().filter(|by| by.len() < MAJORITY).for_each(|by| {
+                    by.remove(&replaced);
+                });
+                joining.waited = true;
+            }
+            Action::Tell(fellow) if joining.waited => {
+                let fellow_knows = &state.voters[usize::from(*fellow)];
+                joining.told.insert(*fellow, (fellow_knows.promised, fellow_knows.accepted));
+            }
+            Action::Join if joining.told.len() >= rules.words => {
+                let promised = joining.told.values().map(|(promised, _)| *promised).max().unwrap_or_default();
+                let accepted = joining.told.values().filter_map(|(_, accepted)| *accepted).max();
+                let accepted = accepted.filter(|_| rules.takes_value);
+                state.voters[REPLACED] = Voter { promised, accepted, ..Voter::default() };
+                return Some(());
+            }
+            _ => return None,
+        }
+        state.voters[REPLACED].joining = Some(joining);
+        Some(())
+    }
+
     fn ballot(&self, state: &State, me: u8) -> Option<Ballot> {
         let seen = state.asked.iter().map(|asked| match asked {
             Request::Prepare(ballot, _) | Request::Accept(ballot, _) => ballot.0,
@@ -275,6 +367,38 @@ impl Register {
         });
         let next = seen.max().unwrap_or(0) + 1;
         (next <= self.ballots).then_some(Ballot(next, me))
+    }
+}
+
+/// A voter's promise of a lease ends: only when no belief rests on it any more, and nobody begins to believe in it later.
+fn end(state: &mut State, (value, round): (Value, u8)) -> Option<()> {
+    let believes = matches!(&state.proposers[usize::from(value.1)].phase,
+        Phase::Held { value: own, sure, .. } if *own == value && *sure <= round);
+    if believes {
+        return None; // its clocks say that it is over before ours do
+    }
+    let ended = state.ended.entry(value).or_insert(round);
+    *ended = (*ended).max(round);
+    Some(())
+}
+
+/// So much later no answer of the voter's former life counts any more: grants by the rules of the lease, promises by H10.
+fn forget(phase: &mut Phase, promises_end: bool) {
+    let replaced = REPLACED as u8;
+    match phase {
+        Phase::Bidding { promises, .. } | Phase::Handing { promises, .. } if promises_end => {
+            promises.remove(&replaced);
+        }
+        Phase::Proposing { acks, .. } | Phase::Naming { acks, .. } | Phase::Confirming { acks, .. } => {
+            acks.remove(&replaced);
+        }
+        Phase::Held { acks, refresh, .. } => {
+            acks.remove(&replaced);
+            if let (Some((_, promises)), true) = (refresh, promises_end) {
+                promises.remove(&replaced);
+            }
+        }
+        Phase::Idle | Phase::Bidding { .. } | Phase::Handing { .. } => {}
     }
 }
 
@@ -312,6 +436,7 @@ impl Model for Register {
             asked: BTreeSet::new(),
             ended: BTreeMap::new(),
             accepted_by: BTreeMap::new(),
+            wiped: false,
         }]
     }
 
@@ -321,6 +446,9 @@ impl Model for Register {
             if state.voters[usize::from(voter)].lease.is_some() {
                 actions.push(Action::Expire(voter));
             }
+        }
+        if self.replace.is_some() {
+            actions.extend([Action::Wipe, Action::Wait, Action::Tell(1), Action::Tell(2), Action::Join]);
         }
         for (me, own) in (0_u8..).zip(&state.proposers) {
             for (one, other) in [(0, 1), (0, 2), (1, 2)] {
@@ -402,17 +530,12 @@ impl Model for Register {
                 own.life += 1;
             }
             Action::Expire(voter) => {
-                let (value, round) = state.voters[usize::from(voter)].lease?;
-                let believes = matches!(&state.proposers[usize::from(value.1)].phase,
-                    Phase::Held { value: own, sure, .. } if *own == value && *sure <= round);
-                if believes {
-                    return None; // its clocks say that it is over before ours do
-                }
-                let ended = state.ended.entry(value).or_insert(round);
-                *ended = (*ended).max(round);
+                let lease = state.voters[usize::from(voter)].lease?;
+                end(&mut state, lease)?;
                 state.voters[usize::from(voter)].lease = None;
                 answer_parked(&mut state, voter);
             }
+            Action::Wipe | Action::Wait | Action::Tell(_) | Action::Join => self.replace(&mut state, &action)?,
         }
         (state != *before).then_some(state)
     }
@@ -446,6 +569,11 @@ impl Model for Register {
             Property::sometimes("the lease is handed over", |_, state: &State| {
                 holds(state, |phase| matches!(phase, Phase::Held { value: Value(2, ..), sure: 1, round: 1, .. }))
                     && state.ended.is_empty()
+            }),
+            Property::sometimes("a replaced voter makes a majority", |_, state: &State| {
+                let voter = &state.voters[REPLACED];
+                let renewed = voter.accepted.filter(|(_, value)| voter.lease.is_some_and(|(owed, _)| owed == *value));
+                state.wiped && voter.joining.is_none() && renewed.is_some()
             }),
             Property::sometimes("a parked bid waits behind a lease", |_, state: &State| {
                 state.voters.iter().any(|voter| voter.parked.is_some() && voter.lease.is_some())

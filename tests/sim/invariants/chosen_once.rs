@@ -29,10 +29,15 @@ impl Ledger {
         }
     }
 
-    /// Nobody holds what was not chosen, under one ballot: a majority put together from two is none.
+    /// Whether `value` has been chosen, under one ballot: a majority put together from two is none.
+    #[must_use]
+    pub fn is_chosen(&self, value: Value) -> bool {
+        self.chosen.values().any(|chosen| *chosen == value)
+    }
+
+    /// Nobody holds what was not chosen.
     pub fn check_holds(&self, value: Value) {
-        let chosen = self.chosen.values().any(|chosen| *chosen == value);
-        assert!(chosen, "chosen_once: {value:?} is held and was not chosen");
+        assert!(self.is_chosen(value), "chosen_once: {value:?} is held and was not chosen");
     }
 
     /// The value chosen under the highest ballot.

@@ -1,5 +1,6 @@
 //! The promises, one file each. Those of an instant are checked after every event, the others where they can break.
 
+pub mod belief_is_covered;
 pub mod chosen_once;
 pub mod converges;
 pub mod epochs_grow;
@@ -15,9 +16,11 @@ pub mod only_the_willing;
 pub mod promises_kept;
 pub mod proof_first;
 pub mod proof_is_true;
+pub mod proposed_once;
 pub mod registers_grow;
 pub mod released_stays;
 pub mod stays;
+pub mod stops_in_order;
 pub mod taken_or_given_back;
 
 use crate::cluster::World;

@@ -131,8 +131,8 @@ impl Lease {
             return;
         }
         let timetable = self.config.timetable;
-        // Just often enough to notice a voter that falls silent.
-        let every = if self.idles() { timetable.lease / 2 } else { timetable.read_every() };
+        // Just often enough to notice a voter that falls silent, and not one whose answer was lost.
+        let every = if self.idles() { timetable.lease / 3 } else { timetable.read_every() };
         self.next_read = self.now.plus(every);
         // What is parked is repeated as often, and its refusals say the same.
         let parks = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_none());
