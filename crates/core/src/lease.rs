@@ -483,3 +483,6 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,8 +116,8 @@ impl Held {
 
     /// True when the value stands under the new ballot at a majority.
     pub fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration, majority: usize) -> bool {
+        self.stale.remove(&from); // also the last one, which comes when a majority is complete
         let Some(refresh) = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot) else { return false };
-        self.stale.remove(&from);
         if refresh.on_accepted(from, lease, majority).is_none() {
             return false;
         }

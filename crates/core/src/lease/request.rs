@@ -121,8 +121,10 @@ impl Lease {
         let outlook = self.outlook();
         let verdict = match outlook {
             _ if waited > WISH_TIMEOUT => Some(Verdict::TimedOut),
-            // It let go, and somebody else took over: nobody is going to keep that word.
-            Outlook::Live(live) if wish.granted.is_some_and(|epoch| live.epoch > epoch) => Some(Verdict::Lost),
+            // It let go, and not the one that was asked for took over: nobody is going to keep that word.
+            Outlook::Live(live) if live.holder != wish.to && wish.granted.is_some_and(|epoch| live.epoch > epoch) => {
+                Some(Verdict::Lost)
+            }
             _ if wish.granted.is_some() => None,
             Outlook::Unknown if waited > lease => {
                 Some(Verdict::NoQuorum { answering: self.answering(), voters: self.config.voters.len() })
