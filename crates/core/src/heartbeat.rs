@@ -211,6 +211,52 @@ mod tests {
     }
 
     #[test]
+    fn beats_that_are_missing_are_counted_and_a_restarted_peer_begins_anew() {
+        let mut detector = Detector::new(TIMES, at(0));
+        assert_eq!(detector.loss_percent(), 0);
+        for sequence in [2000, 2001, 2004] {
+            detector.on_beat(at(100), beat(sequence));
+        }
+        assert_eq!(detector.loss_percent(), 40, "two of five");
+        assert_eq!(detector.on_beat(at(150), beat(1004)), None);
+        assert_eq!(detector.loss_percent(), 40, "a thousand behind is old");
+        assert_eq!(detector.silence(at(160)), Some(Duration::from_millis(60)));
+        detector.on_beat(at(200), beat(1));
+        assert_eq!(detector.silence(at(260)), Some(Duration::from_millis(60)), "more is a restart");
+        for sequence in 2..=64 {
+            detector.on_beat(at(200), beat(sequence));
+        }
+        assert_eq!(detector.loss_percent(), 0, "the last 64");
+        detector.on_beat(at(200), beat(128));
+        assert_eq!(detector.loss_percent(), 98, "63 of 64");
+        detector.on_beat(at(200), beat(1127));
+        assert_eq!(detector.on_beat(at(300), beat(127)), None);
+        assert_eq!(detector.silence(at(300)), Some(Duration::from_millis(100)), "127 is old: exactly a thousand");
+    }
+
+    #[test]
+    fn what_the_peer_hears_and_the_smooth_round_trip() {
+        let mut detector = Detector::new(TIMES, at(0));
+        detector.on_beat(at(100), Beat { sequence: 1, hears_us: false, echo: Some((at(20), Duration::ZERO)) });
+        assert!(!detector.hears_us);
+        detector.on_beat(at(200), Beat { sequence: 2, hears_us: true, echo: Some((at(40), Duration::ZERO)) });
+        assert!(detector.hears_us);
+        assert_eq!(detector.round_trip, Some(Duration::from_millis(90)), "an eighth of the new one");
+    }
+
+    #[test]
+    fn a_pause_of_ours_counts_from_two_intervals_on() {
+        let mut detector = Detector::new(TIMES, at(0));
+        detector.on_beat(at(0), beat(1));
+        tick(&mut detector, 100, 100);
+        assert_eq!(detector.tick(at(300)), Some(Health::Late), "200 ms are no pause: 300 ms of silence");
+        let mut detector = Detector::new(TIMES, at(0));
+        detector.on_beat(at(0), beat(1));
+        tick(&mut detector, 100, 100);
+        assert_eq!(detector.tick(at(310)), None, "110 ms of it were ours");
+    }
+
+    #[test]
     fn round_trip_leaves_out_the_time_the_peer_sat_on_it() {
         let mut detector = Detector::new(TIMES, at(0));
         let echo = Some((at(100), Duration::from_millis(80)));

@@ -40,3 +40,21 @@ impl Rng {
         self.below(n) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_splitmix64_and_keeps_its_bounds() {
+        // The first numbers of the reference implementation (Vigna) for seed 1234567.
+        let mut rng = Rng::new(1_234_567);
+        let wanted = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([rng.bits(), rng.bits(), rng.bits()], wanted);
+        let (low, high) = (Duration::from_nanos(10), Duration::from_nanos(14));
+        let spans: std::collections::BTreeSet<_> = (0..200).map(|_| rng.span(low, high).as_nanos()).collect();
+        assert_eq!(spans, (10..14).collect());
+        let hits = (0..10_000).filter(|_| rng.one_in(10)).count();
+        assert!((800..1200).contains(&hits), "{hits}");
+    }
+}

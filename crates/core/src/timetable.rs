@@ -141,7 +141,29 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_table_of_a_lease_of_1200_ms() {
+        let ms = Duration::from_millis;
+        let t = Timetable::new(ms(1200));
+        let attempts: Vec<Option<Duration>> = (0..9).map(|n| t.attempt(n)).collect();
+        let wanted = [400, 500, 600, 700, 800, 825, 850, 875].map(|at| Some(ms(at)));
+        assert_eq!(attempts, [&wanted[..], &[None]].concat());
+        assert_eq!([t.step(), t.begin_stop(), t.kill(), t.self_fence()], [100, 800, 900, 1000].map(ms));
+        assert_eq!([t.quarantine(), t.read_every(), t.hello_every()], [1320, 200, 300].map(ms));
+        assert_eq!(t.believed().as_micros(), 1_085_714);
+        let lifetime = |lease| Timetable::new(ms(lease)).address_lifetime().as_secs();
+        assert_eq!([500, 1000, 1818, 2000].map(lifetime), [2, 2, 3, 3], "whole seconds, and one to spare");
+    }
+
+    #[test]
+    #[should_panic(expected = "outside")]
+    fn a_lease_that_is_not_on_offer() {
+        let _ = Timetable::new(Duration::from_millis(499));
+    }
+
+    #[test]
     fn budgets() {
+        assert_eq!(Timetable::for_budget(Duration::from_secs(67)), None);
+        assert_eq!(Timetable::for_budget(Duration::from_secs(66)).unwrap().lease, LEASE_MAX);
         assert_eq!(Timetable::for_budget(BUDGET_DEFAULT).unwrap().lease, Duration::from_millis(1818));
         assert_eq!(Timetable::for_budget(Duration::from_millis(550)).unwrap().lease, Duration::from_millis(500));
         assert_eq!(Timetable::for_budget(Duration::from_millis(540)), None);

@@ -82,6 +82,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_ballot_is_hopeless_when_no_majority_is_left() {
+        let ballot = Ballot { counter: 1, node: NodeId(1), nonce: 0 };
+        let mut proposal = Proposal::new(ballot, Stamp::default());
+        assert!(!proposal.on_refused(NodeId(2), 5, 3));
+        assert!(!proposal.on_refused(NodeId(3), 5, 3), "three of five are left");
+        proposal.on_promise(NodeId(3), None);
+        assert!(!proposal.on_refused(NodeId(4), 5, 3), "one has thought better of it");
+        assert!(proposal.on_refused(NodeId(5), 5, 3));
+        let mut three = Proposal::new(ballot, Stamp::default());
+        assert!(!three.on_refused(NodeId(2), 3, 2));
+        assert!(three.on_refused(NodeId(3), 3, 2));
+    }
+
+    #[test]
+    fn the_newest_value_is_built_on_and_the_shortest_lease_counts_once_a_majority_is_there() {
+        let value = |epoch| Value {
+            epoch: crate::Epoch(epoch),
+            holder: NodeId(1),
+            incarnation: crate::Incarnation { boot: 1, nonce: 1 },
+        };
+        let ballot = |counter| Ballot { counter, node: NodeId(1), nonce: 0 };
+        let (now, lease) = (Stamp::default(), Duration::from_secs(2));
+        let mut proposal = Proposal::new(ballot(9), now);
+        proposal.on_promise(NodeId(2), Some((ballot(3), value(5))));
+        assert_eq!(proposal.promised_by(2, now, lease), None);
+        proposal.on_promise(NodeId(3), Some((ballot(4), value(2))));
+        assert_eq!(proposal.promised_by(2, now, lease), Some(Some(value(2))), "by ballot, not by epoch");
+        assert_eq!(proposal.on_accepted(NodeId(2), lease, 2), None, "nothing was proposed");
+        proposal.propose(value(6), now);
+        assert_eq!(proposal.on_accepted(NodeId(2), lease, 2), None);
+        assert_eq!(proposal.on_accepted(NodeId(2), lease, 2), None, "twice is once");
+        assert_eq!(proposal.on_accepted(NodeId(3), lease / 2, 2), Some(lease / 2));
+    }
+
+    #[test]
     fn promises_count_for_one_lease() {
         let (lease, began) = (Duration::from_secs(2), Stamp::default());
         let ballot = Ballot { counter: 1, node: NodeId(1), nonce: 0 };

@@ -161,7 +161,10 @@ impl Desk {
     /// Lets `ms` milliseconds pass; every timer fires when it is due.
     pub fn run(&mut self, ms: u64) {
         let end = self.now.plus(Duration::from_millis(ms));
+        let mut timers = 0;
         loop {
+            timers += 1;
+            assert!(timers < 100 + 2 * ms, "timers that fire without end");
             let leases = self.leases.iter().map(|(node, lease)| (lease.wake_at(), *node));
             let voters = self.voters.iter().filter_map(|(node, voter)| Some((voter.wake_at(self.now)?, *node)));
             let Some((due, node)) = leases.chain(voters).min().filter(|(due, _)| *due <= end.boot) else { break };

@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::lease::{ABSTAIN_MAX, Command, Ended, Event, Input, PhaseName, Why};
-use crate::message::{Pause, PeerMessage, ToVoter};
+use crate::message::{FromVoter, Pause, PeerMessage, ToVoter};
 use crate::{Epoch, Value};
 use std::time::Duration;
 
@@ -200,6 +200,21 @@ fn a_hand_over_that_no_majority_hears_of_ends_with_the_lease() {
 }
 
 #[test]
+fn promises_of_another_ballot_are_none_for_a_hand_over() {
+    let mut desk = Desk::led_by_a();
+    let value = desk.status(A).tenure.unwrap();
+    desk.cut.extend(VOTERS);
+    desk.stop(A, Ended::Stopped);
+    let old = crate::Ballot { counter: 1, node: A, nonce: 0 };
+    for from in VOTERS {
+        let message = FromVoter::Promise { ballot: old, accepted: Some((old, value)) };
+        desk.input(A, Input::Voter { from, message });
+    }
+    desk.run(300);
+    assert_eq!(desk.sent(A, |message| matches!(message, ToVoter::Accept { value: Value { holder: B, .. }, .. })), []);
+}
+
+#[test]
 fn a_successor_that_cannot_any_more_gives_it_back() {
     let mut desk = Desk::led_by_a();
     let life = desk.status(B).tenure;
@@ -218,4 +233,23 @@ fn a_successor_that_cannot_any_more_gives_it_back() {
     );
     desk.run(100);
     assert!(desk.told(B).contains(&Event::Released { epoch: Epoch(2), why: Why::Unwilling }));
+}
+
+#[test]
+fn phase_one_runs_while_the_services_stop_and_the_hand_over_is_one_round() {
+    for wait in [50, 2000] {
+        let mut desk = Desk::led_by_a();
+        desk.gates = false;
+        desk.ask(A, None);
+        desk.run(wait);
+        let before = desk.commands.len();
+        desk.stop(A, Ended::Stopped);
+        let sent: Vec<&ToVoter> = (desk.commands[before..].iter())
+            .filter_map(|(node, _, command)| match command {
+                Command::ToVoter { to, message } if *node == A && *to == VOTERS[0] => Some(message),
+                _ => None,
+            })
+            .collect();
+        assert!(matches!(sent[0], ToVoter::Accept { value: Value { holder: B, .. }, .. }), "after {wait} ms: {sent:?}");
+    }
 }

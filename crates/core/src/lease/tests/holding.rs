@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::lease::{CLAIM_TIMEOUT, Command, Ended, Event, Input, Lease, PhaseName, Tenure, Why, YIELD_AGAIN};
-use crate::message::{FromVoter, Pause, PeerMessage, ToVoter};
+use crate::message::{FromVoter, Pause, PeerMessage, Refusal, ToVoter};
 use crate::voter::{Memory, Voter};
 use crate::{Epoch, Timetable};
 use std::time::Duration;
@@ -198,4 +198,56 @@ fn an_abandoned_tenure_is_not_renewed() {
     let before = renewals(&desk).len();
     desk.run(3000);
     assert_eq!(renewals(&desk).len(), before);
+}
+
+#[test]
+fn a_refresh_that_a_majority_refuses_for_good_is_tried_again_with_a_higher_ballot() {
+    let mut desk = Desk::led_by_a();
+    desk.run(150);
+    desk.cut.extend(VOTERS);
+    let stale = |desk: &mut Desk| {
+        desk.run(300);
+        let round = at(1000 + renewals(desk).last().unwrap()).boot;
+        let message = FromVoter::Renewed { round, lease: LEASE, granted: false, promised: crate::Ballot::default() };
+        desk.input(A, Input::Voter { from: VOTERS[0], message });
+    };
+    let ballots = |desk: &Desk| {
+        let prepared = desk.commands.iter().filter_map(|(node, _, command)| match command {
+            Command::ToVoter { to, message: ToVoter::Prepare { ballot, .. } } if *node == A && *to == VOTERS[0] => {
+                Some(*ballot)
+            }
+            _ => None,
+        });
+        let mut all: Vec<_> = prepared.collect();
+        all.dedup();
+        all
+    };
+    stale(&mut desk);
+    let first = *ballots(&desk).last().unwrap();
+    let refuse = |desk: &mut Desk, why| {
+        for from in [VOTERS[0], VOTERS[1]] {
+            let promised = crate::Ballot { counter: 50, node: B, nonce: 0 };
+            let message = FromVoter::Refused { ballot: first, promised, why, live: None };
+            desk.input(A, Input::Voter { from, message });
+        }
+        desk.run(350);
+    };
+    refuse(&mut desk, Refusal::Quarantine);
+    assert_eq!(ballots(&desk).last(), Some(&first), "not yet is not no");
+    refuse(&mut desk, Refusal::HigherBallot);
+    let next = *ballots(&desk).last().unwrap();
+    assert!(next.counter > 50, "{next:?}");
+}
+
+#[test]
+fn a_lock_that_is_given_back_may_be_had_again_at_once() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| config.automatic = false);
+    desk.run(100);
+    desk.ask(A, None);
+    desk.run(500);
+    desk.stop(A, Ended::Stopped);
+    assert_eq!(desk.status(A).abstains_for, None);
+    desk.ask(A, None);
+    desk.run(1500);
+    assert_eq!(desk.leader(), Some(A));
 }
