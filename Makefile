@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools help demo test unit sim faults fuzz model torture lab vm bench check fix build install tools
+.PHONY: labtools help demo test unit sim faults mutants fuzz model torture lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe vip-claim
@@ -15,6 +15,9 @@ sim:     ## the simulator: TIME=180 (seconds), or SEED=7 PROFILE=heavy-loss for 
 	cargo run -q --profile sim -p hotspare-tests --bin hotspare-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),180)) $(if $(PROFILE),--profile $(PROFILE))
 faults:  ## takes the rules out one at a time: does the simulator notice? FAULT=NoQuarantine for one; writes docs/faults.md
 	cargo run -q --profile sim -p hotspare-tests --features faults --target-dir target/faults --bin hotspare-sim -- --faults $(or $(FAULT),--table docs/faults.md)
+mutants: tools  ## changes the rules line by line: does a test or the simulator notice? Hours; SHARD=0/8 for an eighth
+	command -v cargo-mutants >/dev/null || cargo install -q --locked cargo-mutants
+	cargo mutants -p hotspare-core --output target $(if $(SHARD),--shard $(SHARD))
 fuzz:    ## TIME=600 (seconds for each target), TARGET=wire; needs cargo-fuzz and a nightly compiler
 	for target in $(or $(TARGET),wire session register kdl control); do mkdir -p target/fuzz/$$target && \
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz -s none $$target target/fuzz/$$target tests/fuzz/corpus/$$target -- \

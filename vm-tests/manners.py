@@ -61,16 +61,20 @@ for node in (alpha, beta):
             nothing_moved()
 
 with subtest("a changed file is pending until it is applied, and what concerns the held group until it moves"):
-    for node in (alpha, beta):
+    for node in (alpha, beta, witness):
         node.succeed("sed -i 's/hold-down \"3s\"/hold-down \"4s\"/; s|address \"2001:db8:1::100/64\" interface=\"eth1\"||' /etc/hotspare/cluster.kdl")
         node.succeed("hotspare check; systemctl daemon-reload")
         nothing_moved()
-        node.succeed("hotspare status | grep 'pending: /etc/hotspare/cluster.kdl has changed'")
+        if node is not witness:
+            node.succeed("hotspare status | grep 'pending: /etc/hotspare/cluster.kdl has changed'")
         node.succeed("hotspare apply")
         nothing_moved()
         node.fail("hotspare status | grep 'has changed'")
+        if node is alpha:
+            alpha.wait_until_succeeds("hotspare status | grep 'beta.* runs with another /etc/hotspare/cluster.kdl than this node'")
+    alpha.wait_until_fails("hotspare status | grep 'runs with another'")
+    beta.wait_until_fails("hotspare status | grep 'pending'")
     alpha.succeed("hotspare status | grep 'pending: default: its change waits until the role moves'")
-    beta.fail("hotspare status | grep 'pending'")
     alpha.succeed("ip -o addr show to 2001:db8:1::100 | grep .")
 
 with subtest("what the client saw: one node, and no gap worth the name"):

@@ -26,6 +26,11 @@ pub fn pending(status: &NodeStatus) -> Vec<String> {
         lines.push(format!("{PATH} has changed; `hotspare apply` puts it in force"));
     }
     lines.extend(held_back(&config));
+    let other =
+        crate::doctor::drift(&status.config).map(|(_, names)| names.join(", ")).filter(|names| !names.is_empty());
+    lines.extend(
+        other.map(|names| format!("{names} runs with another {PATH} than this node: hotspare apply there, or here")),
+    );
     lines
 }
 

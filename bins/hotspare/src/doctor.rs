@@ -4,6 +4,8 @@ mod cluster;
 mod host;
 mod units;
 
+pub use cluster::drift;
+
 use hotspare_config::{Config, Node};
 use hotspare_daemon::{Exit, Failure, identity};
 use std::path::Path;

@@ -79,14 +79,12 @@ pub fn reachable(report: &mut Report) {
     }
 }
 
-/// Whether all nodes have the same file: its digest rides in every heartbeat.
-pub fn same_file(config: &Config, report: &mut Report) {
-    let Ok(mut client) = Client::connect(Path::new(hotspare_control::HEARTBEAT), "hotspare-heartbeat") else { return };
+/// How many links were heard, and the nodes that run with another file than `own`: its digest rides in every heartbeat.
+/// `None`: the heartbeat does not answer.
+pub fn drift(own: &str) -> Option<(usize, Vec<String>)> {
+    let mut client = Client::connect(Path::new(hotspare_control::HEARTBEAT), "hotspare-heartbeat").ok()?;
     let _ = client.patience(Some(Duration::from_secs(1)));
-    if client.send(&Ask::Status).is_err() {
-        return;
-    }
-    let own = format!("{:016x}", config.digest);
+    client.send(&Ask::Status).ok()?;
     let mut other: Vec<String> = Vec::new();
     let mut heard = 0;
     while let Ok(line) = client.line() {
@@ -98,6 +96,12 @@ pub fn same_file(config: &Config, report: &mut Report) {
             other.push(name);
         }
     }
+    Some((heard, other))
+}
+
+/// Whether all nodes have the same file.
+pub fn same_file(config: &Config, report: &mut Report) {
+    let Some((heard, other)) = drift(&format!("{:016x}", config.digest)) else { return };
     match (heard, other.is_empty()) {
         (0, _) => report.warn("configuration", "no other node was heard: whether they have the same file is not known"),
         (_, true) => report.fine("configuration", "the nodes that were heard have the same file"),

@@ -84,6 +84,33 @@ fn v1_parked_is_forgotten_when_its_sender_stops_repeating_it() {
 }
 
 #[test]
+fn v1_who_is_parked_makes_room_for_another_and_is_told_and_a_repetition_is_none() {
+    let mut voter = held_by_a();
+    let bid = |counter, node| ToVoter::Prepare { ballot: ballot(counter, node), park: true };
+    voter.handle(at(100), B, bid(2, B));
+    assert_eq!(voter.handle(at(200), B, bid(2, B)).len(), 1, "its own repetition evicts nobody");
+    let c = NodeId(9);
+    voter.candidates.push(c);
+    let commands = voter.handle(at(300), c, bid(3, c));
+    let told: Vec<_> = commands
+        .iter()
+        .map(|command| match command {
+            VoterCommand::Reply { to, message: FromVoter::Refused { why, .. } } => (*to, *why),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, [(c, Refusal::Parked), (B, Refusal::Evicted)]);
+}
+
+#[test]
+fn v3_a_promise_that_was_given_is_not_written_again() {
+    let mut voter = fresh();
+    let prepare = ToVoter::Prepare { ballot: ballot(2, A), park: false };
+    assert_eq!(voter.handle(at(0), A, prepare).len(), 2);
+    assert!(matches!(voter.handle(at(0), A, prepare)[..], [VoterCommand::Reply { .. }]));
+}
+
+#[test]
 fn v1_release_answers_what_is_parked_at_once() {
     let mut voter = held_by_a();
     voter.handle(at(100), B, ToVoter::Prepare { ballot: ballot(2, B), park: true });

@@ -214,23 +214,40 @@ fn promises_of_another_ballot_are_none_for_a_hand_over() {
     assert_eq!(desk.sent(A, |message| matches!(message, ToVoter::Accept { value: Value { holder: B, .. }, .. })), []);
 }
 
-#[test]
-fn a_successor_that_cannot_any_more_gives_it_back() {
+/// A has named B, and B hears of it when nobody else can be heard.
+fn named_and_alone() -> (Desk, Value) {
     let mut desk = Desk::led_by_a();
-    let life = desk.status(B).tenure;
-    assert_eq!(life, None);
     desk.gates = false;
     desk.cut.insert(B);
     desk.stop(A, Ended::Stopped); // names B by what it said last
     let named = desk.voters[&VOTERS[0]].register().accepted.map(|(_, value)| value);
-    let Some(value @ Value { holder, .. }) = named else { panic!("nobody was named") };
-    assert_eq!(holder, B);
+    let Some(value @ Value { holder: B, .. }) = named else { panic!("{named:?}") };
+    desk.cut = VOTERS.into();
+    (desk, value)
+}
+
+fn handed(Value { epoch, incarnation, .. }: Value) -> Input {
+    Input::Peer { from: A, message: PeerMessage::Handed { epoch, incarnation } }
+}
+
+#[test]
+fn a_successor_asks_once_a_step_and_for_one_lease() {
+    let (mut desk, value) = named_and_alone();
+    desk.input(B, handed(value));
+    desk.run(1190);
+    assert_eq!(desk.phase(B), PhaseName::Confirming);
+    let asked = desk.sent(B, |message| matches!(message, ToVoter::Renew { .. }));
+    assert_eq!(asked, (0..12).map(|step| 2000 + 100 * step).collect::<Vec<_>>());
+    desk.run(20);
+    assert_eq!(desk.phase(B), PhaseName::Watching);
+}
+
+#[test]
+fn a_successor_that_cannot_any_more_gives_it_back() {
+    let (mut desk, value) = named_and_alone();
     desk.cut.clear();
     desk.own(B, Input::Standby(false));
-    desk.input(
-        B,
-        Input::Peer { from: A, message: PeerMessage::Handed { epoch: value.epoch, incarnation: value.incarnation } },
-    );
+    desk.input(B, handed(value));
     desk.run(100);
     assert!(desk.told(B).contains(&Event::Released { epoch: Epoch(2), why: Why::Unwilling }));
 }
@@ -252,4 +269,31 @@ fn phase_one_runs_while_the_services_stop_and_the_hand_over_is_one_round() {
             .collect();
         assert!(matches!(sent[0], ToVoter::Accept { value: Value { holder: B, .. }, .. }), "after {wait} ms: {sent:?}");
     }
+}
+
+#[test]
+fn the_proof_of_another_life_releases_nothing() {
+    let mut desk = Desk::led_by_a();
+    desk.gates = false;
+    let life = desk.status(A).tenure.unwrap().incarnation;
+    desk.input(A, Input::Abandoned);
+    let other = crate::Incarnation { nonce: life.nonce + 1, ..life };
+    desk.input(A, Input::Emptied { incarnation: other, how: Ended::Died });
+    assert_eq!((desk.phase(A), releases(&desk)), (PhaseName::Lost, Vec::new()));
+    desk.input(A, Input::Emptied { incarnation: life, how: Ended::Died });
+    assert_eq!((desk.phase(A), releases(&desk)), (PhaseName::Watching, vec![2000]));
+}
+
+#[test]
+fn a_pause_drops_a_bid_and_not_a_wish() {
+    let mut desk = Desk::led_by_a();
+    assert_eq!(desk.phase(B), PhaseName::Bidding);
+    desk.input(B, Input::Pause(true));
+    assert_eq!(desk.phase(B), PhaseName::Watching);
+    desk.input(B, Input::Pause(false));
+    desk.run(300);
+    desk.input(B, Input::Request(crate::lease::Request { id: 1, to: None, ask: false }));
+    assert_eq!(desk.phase(B), PhaseName::Bidding);
+    desk.input(B, Input::Pause(true));
+    assert_eq!(desk.phase(B), PhaseName::Bidding, "somebody wants it");
 }

@@ -2,8 +2,8 @@
 
 use super::desk::*;
 use crate::lease::{Event, Input, PhaseName};
-use crate::message::{Pause, PeerMessage, ToVoter};
-use crate::{Epoch, Incarnation, Value};
+use crate::message::{FromVoter, Pause, PeerMessage, ToVoter};
+use crate::{Ballot, Epoch, Incarnation, Value};
 use std::time::Duration;
 
 #[test]
@@ -123,4 +123,21 @@ fn a_bid_that_is_outbid_comes_back_after_a_random_while() {
         assert!((LEASE / 40..=LEASE / 5).contains(&wait), "{wait:?}");
     }
     assert_eq!(desk.leader(), Some(A), "the next ballot is above what was seen");
+}
+
+#[test]
+fn an_acknowledgement_of_another_ballot_makes_no_holder() {
+    let now = at(1000);
+    let mut lease = crate::lease::Lease::new(config(A, &[A]), now, 1, 1);
+    lease.handle(now, Input::Standby(true));
+    let free = FromVoter::State { promised: Ballot::default(), accepted: None, live: None };
+    for from in VOTERS {
+        lease.handle(now, Input::Voter { from, message: free });
+    }
+    let ballot = Ballot { counter: 1, node: A, nonce: 0 };
+    for from in VOTERS {
+        lease.handle(now, Input::Voter { from, message: FromVoter::Promise { ballot, accepted: None } });
+        lease.handle(now, Input::Voter { from, message: FromVoter::Accepted { ballot, lease: LEASE } });
+    }
+    assert_eq!(lease.status().phase, PhaseName::Bidding, "its own ballot has a nonce");
 }

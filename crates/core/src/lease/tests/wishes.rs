@@ -171,3 +171,30 @@ fn the_lease_that_is_lost_on_the_way_is_said_to_be_lost() {
     desk.input(A, Input::Abandoned);
     assert_eq!(desk.last_answer().map(|(node, _, verdict)| (node, verdict)), Some((B, Verdict::Lost)));
 }
+
+#[test]
+fn a_granted_wish_is_lost_when_a_third_takes_over_and_one_that_was_not_granted_goes_on() {
+    let mut desk = Desk::new(&[A, B, C], &[A, B, C], |_| {});
+    desk.run(1000);
+    desk.gates = false;
+    desk.ask(C, None);
+    desk.cut.insert(C);
+    desk.run(1500); // C has not been heard for a lease: A names B instead
+    desk.gates = true;
+    desk.stop(A, Ended::Stopped);
+    desk.cut.clear();
+    desk.run(500);
+    assert_eq!(desk.leader(), Some(B));
+    assert_eq!(desk.last_answer().map(|(node, _, verdict)| (node, verdict)), Some((C, Verdict::Lost)));
+    desk.cut.insert(B); // whom it asks
+    desk.input(C, Input::Request(Request { id: 9, to: None, ask: true }));
+    let answer = PeerMessage::Answer { request: 9, verdict: Answer::NotHolder };
+    desk.input(C, Input::Peer { from: A, message: answer });
+    assert!(desk.leases[&C].wish.is_some(), "it asks whoever holds now");
+    let stranger = PeerMessage::Answer { request: 8, verdict: Answer::Busy };
+    desk.input(C, Input::Peer { from: A, message: stranger });
+    assert!(desk.leases[&C].wish.is_some(), "the answer to another wish");
+    let busy = PeerMessage::Answer { request: 9, verdict: Answer::Busy };
+    desk.input(C, Input::Peer { from: B, message: busy });
+    assert_eq!(desk.last_answer().map(|(.., verdict)| verdict), Some(Verdict::HolderBusy(B)));
+}
