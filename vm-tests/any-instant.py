@@ -3,11 +3,11 @@
 # lab-config: hold-down "1s"
 import json
 
-STOP = "[Service]\\nExecStop=\\nExecStop=/bin/sh -c \"touch /run/stopping; sleep 1\"\\n"
+STOP = "[Service]\\nExecStop=\\nExecStop=/bin/sh -c \"touch /run/stopping; test ! -e /run/hold || read go < /run/go\"\\n"
 
 
 def prepare(node):
-    node.succeed("mkdir -p /run/systemd/system/nginx.service.d; rm -f /run/stopping")
+    node.succeed("mkdir -p /run/systemd/system/nginx.service.d; rm -f /run/stopping; test -p /run/go || mkfifo /run/go")
     node.succeed(f"printf '{STOP}' > /run/systemd/system/nginx.service.d/slow.conf; systemctl daemon-reload")
 
 
@@ -40,8 +40,13 @@ def settled():
 
 
 def letting_go(leader):
-    leader.succeed("systemctl start --no-block cluster-standby.target")
+    leader.succeed("touch /run/hold; systemctl start --no-block cluster-standby.target")
     leader.wait_for_file("/run/stopping")
+
+
+def go_on(leader):
+    """What is in the middle of its stop may go on. Nobody reads any more if something else has ended the stop."""
+    leader.execute("rm -f /run/hold; timeout 5 sh -c 'echo > /run/go'")
 
 
 def main_pid(node, unit):
@@ -57,6 +62,8 @@ for moment in ("nothing happens", "it is letting go"):
             pid = int(main_pid(leader, unit + ".service"))
             if pid > 0:  # the address has gone first
                 leader.execute(f"kill -TERM {pid}")
+            if moment == "it is letting go":
+                go_on(leader)
             if moment == "nothing happens" and unit == "cluster-lease":
                 leader.wait_for_unit("cluster-standby.target")  # the end of the gate is the end of the role; a daemon's is not
             elif moment == "nothing happens":
@@ -72,7 +79,10 @@ for moment in ("nothing happens", "it is letting go"):
             leader, other = settled()
             if moment == "it is letting go":
                 letting_go(leader)
-            leader.execute(f"timeout 60 systemctl {verb}")
+                leader.execute(f"systemctl --no-block {verb}")
+                go_on(leader)
+            else:
+                leader.execute(f"timeout 60 systemctl {verb}")
             after, _ = settled()
             if moment == "nothing happens":
                 t.assertIs(after, other if "standby" in verb else leader)
@@ -83,6 +93,8 @@ for moment in ("nothing happens", "it is letting go"):
             if moment == "it is letting go":
                 letting_go(leader)
             leader.succeed(f"systemctl --no-block {verb}")
+            if moment == "it is letting go":
+                go_on(leader)
             leader.wait_for_shutdown()
             other.wait_for_unit("cluster-primary.target")
             other.wait_until_succeeds("hotspare events | grep -E 'leads in epoch|holds? epoch|primary in epoch'")

@@ -24,3 +24,23 @@ with subtest("and never again: all off, and two of three are enough"):
     beta.start()
     alpha.wait_for_unit("cluster-primary.target")
     t.assertEqual(client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who").strip(), "alpha")
+
+with subtest("other voters (hotspare-arbiter(8)): refused while it runs; after a full stop the cluster is founded anew"):
+    witness.start()
+    alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, witness (quorum)'")
+    daemons = "hotspare-leased hotspare-arbiter hotspare-heartbeat"
+    for node in (alpha, beta, witness):
+        node.succeed("echo 'voters \"alpha\"' >> /etc/hotspare/cluster.kdl; hotspare check")
+    status, text = alpha.execute("hotspare apply 2>&1")
+    t.assertEqual(status, 1, text)
+    assert "the voters would change from alpha, beta, witness to alpha" in text, text
+    alpha.require_unit_state("cluster-primary.target")
+    for node in (alpha, beta, witness):
+        node.execute("systemctl stop cluster-primary.target cluster-standby.target")
+        node.succeed(f"systemctl stop {daemons}; rm -rf /var/lib/hotspare-arbiter/lab; systemctl daemon-reload")
+    for node in (alpha, beta):
+        node.execute(f"systemctl start {daemons}")  # beta votes no more: its arbiter says so and ends
+        node.succeed("systemctl start cluster-standby.target")
+    alpha.wait_for_unit("cluster-primary.target")
+    alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha (quorum)'")
+    alpha.succeed("hotspare status | grep 'leads       alpha (epoch 1,'")

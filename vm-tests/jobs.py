@@ -9,7 +9,7 @@ STUBS = {
     "hotspare-enter.service": "ExecCondition=\\nExecStart=\\nExecStart=true",
 }
 OWN = {
-    "web.service": "[Service]\\nExecStart=sleep infinity\\nExecStop=/bin/sh -c \\'test ! -e /run/slow || sleep 1\\'\\n[Install]\\nWantedBy=multi-user.target\\n",
+    "web.service": "[Service]\\nExecStart=sleep infinity\\nExecStop=/bin/sh -c \\'test ! -e /run/slow || read go < /run/go\\'\\n[Install]\\nWantedBy=multi-user.target\\n",
     "web.socket": "[Socket]\\nListenStream=/run/web.sock\\n",
     "nightly.timer": "[Timer]\\nOnCalendar=daily\\n",
     "nightly.service": "[Service]\\nExecStart=true\\n",
@@ -17,7 +17,7 @@ OWN = {
     "hotspare-giveup@.service": "[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=true\\n",
 }
 client.start()
-client.succeed(f"cp -r {SHARE}/units/. /etc/systemd/system; rm -rf /etc/systemd/system/hotspare-leased.service.d; mkdir -p /run/hotspare-gate")
+client.succeed(f"cp -r {SHARE}/units/. /etc/systemd/system; rm -rf /etc/systemd/system/hotspare-leased.service.d; mkdir -p /run/hotspare-gate; mkfifo /run/go")
 client.succeed("rm -f /etc/systemd/system/cluster-take.path /etc/systemd/system/cluster-yield.path")
 for unit, lines in STUBS.items():
     client.succeed(f"mkdir -p /etc/systemd/system/{unit}.d; printf $'[Service]\\n{lines}\\n' > /etc/systemd/system/{unit}.d/stub.conf")
@@ -53,6 +53,7 @@ for name, steps, active, failed in cases:
         client.execute("systemctl kill -s KILL web.service replica.service; systemctl reset-failed; rm -f /run/hotspare-gate/default.open")
         client.succeed("systemctl start multi-user.target")
         quiet()
+        held = False
         for verb, unit in steps:
             if verb == "kill":
                 client.succeed(f"kill -KILL $(systemctl show -p MainPID --value {unit})")
@@ -60,9 +61,13 @@ for name, steps, active, failed in cases:
             elif verb == "begin-stop":
                 client.succeed(f"touch /run/slow; systemctl start --no-block {unit}")
                 client.wait_until_succeeds("systemctl show -p ActiveState --value web.service | grep -x deactivating")
+                held = True
+            elif held:  # in the middle of the stop, which then goes on
+                client.execute(f"systemctl --no-block {verb} {unit}; rm -f /run/slow; timeout 10 sh -c 'echo > /run/go'")
             else:
                 client.execute(f"systemctl {verb} {unit}")
             if verb != "begin-stop":
+                held = False
                 quiet()
         states = dict(zip(named, client.succeed("for unit in " + " ".join(named) + "; do systemctl show -p ActiveState --value $unit; done").split()))
         found = ({unit for unit in named if states[unit] == "active"}, {unit for unit in named if states[unit] == "failed"})

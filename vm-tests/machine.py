@@ -157,9 +157,6 @@ class Machine:
     def wait_booted(self) -> None:
         self._until("should boot", lambda: (self.run("systemctl is-system-running --wait", 60)[0] in (0, 1), ""), 60)
 
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
     def log(self, text: str) -> None:
         self.log_.line(f"{self.name}: {text}", always=True)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -210,14 +211,14 @@ class Nspawn(Machine):
 def remove_cgroup(path: Path) -> None:
     if not path.exists():
         return
+    with open(path / "cgroup.events") as events:  # the kernel tells of each change
+        changed = select.poll()
+        changed.register(events, select.POLLPRI)
+        while "populated 1" in events.read() and changed.poll(5000):
+            events.seek(0)
     for folder in sorted((p for p in path.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)):
         try:
             folder.rmdir()
         except OSError:
             pass
-    for _ in range(50):
-        try:
-            path.rmdir()
-            return
-        except OSError:
-            time.sleep(0.02)
+    path.rmdir()

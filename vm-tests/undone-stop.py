@@ -3,8 +3,8 @@
 # lab-config: standby-unit "keeper.service"
 for node in (alpha, beta):
     node.start()
-    node.succeed("mkdir -p /run/systemd/system/nginx.service.d")
-    node.succeed("printf '[Service]\\nExecStop=\\nExecStop=/bin/sh -c \"touch /run/stopping; sleep 3\"\\n' > /run/systemd/system/nginx.service.d/slow.conf")
+    node.succeed("mkdir -p /run/systemd/system/nginx.service.d; mkfifo /run/go")
+    node.succeed("printf '[Service]\\nExecStop=\\nExecStop=/bin/sh -c \"touch /run/stopping; read go < /run/go\"\\n' > /run/systemd/system/nginx.service.d/slow.conf")
     node.succeed("printf '[Service]\\nExecStart=sleep infinity\\n' > /run/systemd/system/keeper.service")
     node.succeed("systemctl daemon-reload")
 start_all()

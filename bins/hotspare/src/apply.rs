@@ -101,3 +101,26 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
     }
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voters_change_only_by_an_operators_word() {
+        let text = include_str!("../../../kdl-examples/forced.kdl");
+        let lost = Config::parse("forced.kdl", text).unwrap();
+        let voting = text.replace("back \"beta\"", "back \"beta\"\n    votes \"beta\"");
+        let voting = Config::parse("forced.kdl", &voting).unwrap();
+        let calm = include_str!("../../../kdl-examples/three-node.kdl");
+        let calm = Config::parse("three-node.kdl", calm).unwrap();
+        assert!(may_follow(&["alpha", "beta", "witness"], &["alpha", "beta", "witness"], &calm));
+        assert!(!may_follow(&["alpha", "beta", "witness"], &["alpha"], &calm), "nobody is lost");
+        assert!(!may_follow(&["alpha"], &["alpha", "beta", "witness"], &calm));
+        assert!(!may_follow(&["alpha", "beta", "witness"], &["alpha", "beta", "gamma"], &calm), "another name");
+        assert!(may_follow(&["alpha", "witness"], &["alpha"], &lost), "the witness is lost");
+        assert!(!may_follow(&["alpha"], &["alpha", "beta"], &lost), "it is back, and does not vote yet");
+        assert!(may_follow(&["alpha"], &["alpha", "beta"], &voting));
+        assert!(!may_follow(&["alpha"], &["alpha", "beta", "witness"], &voting));
+    }
+}
