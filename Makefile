@@ -17,7 +17,7 @@ faults:  ## takes the rules out one at a time: does the simulator notice? FAULT=
 	cargo run -q --profile sim -p hotspare-tests --features faults --target-dir target/faults --bin hotspare-sim -- --faults $(or $(FAULT),--table docs/faults.md)
 mutants: tools  ## changes the rules line by line: does a test or the simulator notice? Hours; SHARD=0/8 for an eighth
 	command -v cargo-mutants >/dev/null || cargo install -q --locked cargo-mutants
-	cargo mutants -p hotspare-core --test-package hotspare-core,hotspare-tests --output target $(if $(SHARD),--shard $(SHARD))
+	cargo mutants -p hotspare-core --test-package hotspare-core,hotspare-tests --timeout 300 --output target $(if $(SHARD),--shard $(SHARD))
 fuzz:    ## TIME=600 (seconds for each target), TARGET=wire; needs cargo-fuzz and a nightly compiler
 	for target in $(or $(TARGET),wire session register kdl control); do mkdir -p target/fuzz/$$target && \
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz -s none $$target target/fuzz/$$target tests/fuzz/corpus/$$target -- \
