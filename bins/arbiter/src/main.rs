@@ -10,16 +10,16 @@ mod store;
 
 use args::Args;
 use cluster::{ClusterVoter, Outgoing};
+use hotspare_daemon::alarm::Alarm;
 use hotspare_daemon::datagrams::{Datagrams, Port};
 use hotspare_daemon::{Exit, Failure, Priority, clock, journal, message_id, notify, record, run};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The loop turns at least this often, to feed the watchdog.
-const TURN: Duration = Duration::from_millis(500);
+const TURN: u64 = 500_000_000;
 
 fn main() -> ExitCode {
     run(|args: Args| {
@@ -62,7 +62,7 @@ async fn serve(mut clusters: Vec<ClusterVoter>) -> Result<Exit, Failure> {
     for cluster in &clusters {
         let port = Port::Arbiter.number(&cluster.config);
         if sockets.iter().all(|(bound, _)| *bound != port) {
-            let socket = Datagrams::bind(port, &cluster.config).await;
+            let socket = Datagrams::bind(port, &cluster.config);
             sockets.push((port, socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?));
         }
     }
@@ -75,17 +75,18 @@ async fn serve(mut clusters: Vec<ClusterVoter>) -> Result<Exit, Failure> {
     for group in clusters.iter().flat_map(ClusterVoter::joining) {
         tracing::info!("{group}: this voter has no register: it learns from the other voters before it votes");
     }
+    let mut alarm = Alarm::new().map_err(Exit::OsErr.why("cannot make a timer"))?;
     loop {
         let now = clock::now();
         let due = clusters.iter().filter_map(|cluster| cluster.wake_at(now)).min();
-        let pause = due.map_or(TURN, |due| Duration::from_nanos(due.saturating_sub(now.boot)).min(TURN));
+        let due = due.unwrap_or(u64::MAX).min(now.boot + TURN);
         let mut buffer = [0; 2048];
         let arrived = tokio::select! {
             biased;
             _ = terminate.recv() => return Ok(Exit::Done),
             (socket, length) = any_datagram(&sockets, &mut buffer) => Some((socket, length?)),
             () = answer_status(control.as_ref(), &clusters) => None,
-            () = tokio::time::sleep(pause) => None,
+            rung = alarm.until(due) => rung.map(|()| None).map_err(Exit::OsErr.why("the timer failed"))?,
         };
         let now = clock::now();
         let mut outgoing: Vec<(usize, Outgoing)> = Vec::new();

@@ -333,6 +333,7 @@ fn address_unit(names: &Names, place: &str) -> String {
         "{}[Unit]\nDescription=Address {place} of the group {}\nDocumentation=man:vip-claim(8)\n{assert}After={gate} {}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n\n\
          [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/vip-claim {place} --group {}\nRestart=always\nRestartMode=direct\nRestartSec=20ms\n\
+         FileDescriptorStoreMax=2\n\
          RestartSteps=6\nRestartMaxDelaySec=2\nWatchdogSec=10\nTimeoutStopSec=5\nOOMScoreAdjust=-1000\n\
          CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW\nNoNewPrivileges=yes\n{CONFINED}",
         header("The address: last up and first down"),

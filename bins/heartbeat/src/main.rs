@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 async fn serve(config: &Config, me: &Node, mut endpoint: Endpoint) -> Result<Exit, Failure> {
     let port = Port::Heartbeat.number(config);
-    let socket = Datagrams::bind(port, config).await;
+    let socket = Datagrams::bind(port, config);
     let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
     let routes = routes(config, me, Port::Heartbeat);
     let mut peers = Peers::new(config, me, clock::now());

@@ -20,6 +20,7 @@ use hotspare_config::{Config, Node};
 use hotspare_control::{Ask, NodeStatus, Tell};
 use hotspare_core::lease::{Command, Input};
 use hotspare_core::{GroupId, NodeId};
+use hotspare_daemon::alarm::Alarm;
 use hotspare_daemon::datagrams::{Datagrams, Port, routes};
 use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
 use hotspare_wire::{Body, Endpoint, Frame, Service, decode, encode};
@@ -31,7 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Sender, channel};
 
 /// The loop turns at least this often, to feed the watchdog.
-const TURN: Duration = Duration::from_millis(500);
+const TURN: u64 = 500_000_000;
 /// How long a hand-over may hold up the end of this daemon at shutdown.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -74,10 +75,11 @@ struct NodeRun {
 
 async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) -> Result<Exit, Failure> {
     let port = Port::Lease.number(&node.config);
-    let socket = Datagrams::bind(port, &node.config).await;
+    let socket = Datagrams::bind(port, &node.config);
     let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
     let mut calls = control::listen().map_err(Exit::CantCreate.why("cannot make the control socket"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Exit::OsErr.why("cannot handle signals"))?;
+    let mut alarm = Alarm::new().map_err(Exit::OsErr.why("cannot make a timer"))?;
     let (changes, mut news) = channel(64);
     tokio::spawn(bus::run(node.watched(), changes, errands));
     notify::ready("starting");
@@ -91,14 +93,14 @@ async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) 
             }
         }
         let due = node.groups.values().map(GroupRun::wake_at).min().unwrap_or(u64::MAX);
-        let pause = Duration::from_nanos(due.saturating_sub(now.boot)).min(TURN);
+        let due = due.min(now.boot + TURN);
         let mut buffer = [0; 2048];
         let event = tokio::select! {
             received = socket.receive(&mut buffer) => {
                 let (length, _) = received.map_err(Exit::OsErr.why("the network socket failed"))?;
                 Event::Datagram(length)
             }
-            () = tokio::time::sleep(pause) => Event::Timer,
+            rung = alarm.until(due) => rung.map(|()| Event::Timer).map_err(Exit::OsErr.why("the timer failed"))?,
             Some(call) = calls.recv() => Event::Call(call),
             Some((group, news)) = news.recv() => Event::News(group, news),
             _ = terminate.recv() => Event::Terminate,

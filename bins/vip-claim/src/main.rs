@@ -74,6 +74,7 @@ fn claim(args: &Args) -> Result<Exit, Failure> {
         let exit = if error.raw_os_error() == Some(1) { Exit::NoPerm } else { Exit::OsErr };
         Failure::new(exit, format!("cannot speak on {} (CAP_NET_RAW is needed): {error}", args.interface))
     })?;
+    notify::leave_closing("packets", announcer.as_fd());
     let lifetime = args.lifetime.map_or(permit.lifetime(), Duration::from_secs);
     let mut claim = Claim {
         net: args.address,

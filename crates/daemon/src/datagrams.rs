@@ -4,8 +4,9 @@ use hotspare_config::{Config, Node};
 use hotspare_core::NodeId;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use tokio::net::UdpSocket;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Which daemon of a node: they listen on consecutive ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +37,8 @@ pub fn routes(config: &Config, me: &Node, port: Port) -> BTreeMap<NodeId, Vec<So
 
 /// The sockets of one daemon: one for each address family that the cluster uses.
 pub struct Datagrams {
-    v4: UdpSocket,
-    v6: Option<UdpSocket>,
+    v4: AsyncFd<UdpSocket>,
+    v6: Option<AsyncFd<UdpSocket>>,
     /// Datagrams that the kernel did not take; they count as lost.
     pub unsent: u64,
 }
@@ -47,10 +48,10 @@ impl Datagrams {
     ///
     /// # Errors
     /// If the port is taken.
-    pub async fn bind(port: u16, config: &Config) -> io::Result<Datagrams> {
-        let v4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    pub fn bind(port: u16, config: &Config) -> io::Result<Datagrams> {
+        let v4 = watched(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?)?;
         let wants_v6 = config.nodes.iter().flat_map(|node| &node.links).any(IpAddr::is_ipv6);
-        let v6 = if wants_v6 { Some(bind_v6(port)?) } else { None };
+        let v6 = if wants_v6 { Some(watched(bind_v6(port)?)?) } else { None };
         Ok(Datagrams { v4, v6, unsent: 0 })
     }
 
@@ -61,17 +62,18 @@ impl Datagrams {
     pub async fn receive(&self, buffer: &mut [u8; 2048]) -> io::Result<(usize, SocketAddr)> {
         loop {
             let received = match &self.v6 {
-                None => self.v4.recv_from(buffer).await,
+                None => next(&self.v4, buffer).await,
                 Some(v6) => {
+                    let mut other = [0; 2048];
                     tokio::select! {
-                        ready = self.v4.readable() => ready.and_then(|()| self.v4.try_recv_from(buffer)),
-                        ready = v6.readable() => ready.and_then(|()| v6.try_recv_from(buffer)),
+                        received = next(&self.v4, buffer) => received,
+                        received = next(v6, &mut other) => received.inspect(|(length, _)| buffer[..*length].copy_from_slice(&other[..*length])),
                     }
                 }
             };
             match received {
                 // An ICMP error for something we sent: the peer is down, which is for the timers to find out.
-                Err(error) if is_icmp(&error) || error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_icmp(&error) => {}
                 other => return other,
             }
         }
@@ -81,8 +83,8 @@ impl Datagrams {
     pub fn send(&mut self, bytes: &[u8], to: &[SocketAddr]) {
         for address in to {
             let sent = match (address.is_ipv4(), &self.v6) {
-                (true, _) => self.v4.try_send_to(bytes, *address),
-                (false, Some(v6)) => v6.try_send_to(bytes, *address),
+                (true, _) => self.v4.get_ref().send_to(bytes, address),
+                (false, Some(v6)) => v6.get_ref().send_to(bytes, address),
                 (false, None) => continue,
             };
             if sent.is_err() {
@@ -99,7 +101,16 @@ fn bind_v6(port: u16) -> io::Result<UdpSocket> {
     socket::setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
     let address = std::net::SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
     socket::bind(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrIn6::from(address))?;
-    UdpSocket::from_std(std::net::UdpSocket::from(fd))
+    Ok(UdpSocket::from(fd))
+}
+
+fn watched(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+    socket.set_nonblocking(true)?;
+    crate::alarm::watched(socket)
+}
+
+async fn next(socket: &AsyncFd<UdpSocket>, buffer: &mut [u8; 2048]) -> io::Result<(usize, SocketAddr)> {
+    socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)).await
 }
 
 fn is_icmp(error: &io::Error) -> bool {

@@ -1,5 +1,6 @@
 //! What all programs share: how they start, read their key and the clocks, tell systemd and the journal, and end.
 
+pub mod alarm;
 pub mod clock;
 pub mod datagrams;
 pub mod exit;
