@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import time
-from pathlib import Path
 
 VRRP = """vrrp_instance web {{
     state BACKUP
@@ -32,12 +30,9 @@ def vrrp(every: str) -> dict[str, str]:
     return {name: version + VRRP.format(priority=priority, every=every) for name, priority in (("alpha", 150), ("beta", 100))}
 
 
-DYNMODS = "cgroup_favordynmods"
-
 STACKS = [
     ("hotspare, default (lease 1.8 s, quorum)", "", None),
-    (f"hotspare, default, {DYNMODS}", "", None),
-    (f'hotspare, outage-budget "550ms" (lease 0.5 s, quorum), {DYNMODS}', 'outage-budget "550ms"', None),
+    ('hotspare, outage-budget "550ms" (lease 0.5 s, quorum)', 'outage-budget "550ms"', None),
     ("keepalived, default (adverts 1 s, no quorum)", "", vrrp("1")),
     ("keepalived, adverts 0.1 s (no quorum)", "", vrrp("0.1")),
 ]
@@ -110,17 +105,10 @@ class Bench:
         return f"{int(rss) / 1024:.1f} MB private memory, {int(ticks) / 20:.2f} % of a core while idle and leading (6 processes)"
 
 
-def favor_dynmods(on: bool) -> None:
-    """Sets the kernel's option as its command line would, for the machine that all nodes of the lab share."""
-    where = next(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if line.split()[2] == "cgroup2")
-    subprocess.run(["mount", "-o", "remount,favordynmods" if on else "remount", where], check=True)
-
-
 def run(make, runs: int) -> int:
     print(f"bench: {runs} runs each, load {os.getloadavg()[0]:.2f} at the start", flush=True)
     rows, notes = [], []
     for name, more, peer in STACKS:
-        favor_dynmods(DYNMODS in name)
         lab = make(f"    {more}\n" if more else "", peer)
         bench = Bench(lab, peer is None)
         try:
@@ -150,7 +138,6 @@ def run(make, runs: int) -> int:
             versions = bench.alpha.succeed("keepalived --version 2>&1 | sed -n 1p; systemctl --version | sed -n 1p; uname -r")
         finally:
             lab.release()
-            favor_dynmods(False)
     print("\n| stack | fault | median ms | maximum | minimum | runs |\n|---|---|---|---|---|---|")
     print("\n".join(rows))
     print("\n".join(["", *notes, *versions.splitlines(), f"load {os.getloadavg()[0]:.2f} at the end"]))

@@ -7,8 +7,8 @@ use crate::role::Step;
 use crate::run::Stats;
 use crate::systemd::{Kind, Mode, State, Unit};
 use crate::units::Units;
-use hotspare_core::lease::{Command, Event as CoreEvent, Input, LeaseConfig, PhaseName, Request};
-use hotspare_core::message::ToVoter;
+use hotspare_core::lease::{Command, DataConfig, Event as CoreEvent, Input, LeaseConfig, PhaseName, Request, Tenure};
+use hotspare_core::message::{Fenced, ToVoter};
 use hotspare_core::rng::Rng;
 use hotspare_core::{Ballot, GroupId, NodeId, Timetable, Value};
 use hotspare_wire::{Body, Frame, decode, encode};
@@ -78,6 +78,34 @@ pub enum Happening {
     },
     Everyday,
     PowerOn(usize),
+    /// The holder's volume has something to do.
+    Write {
+        node: usize,
+        group: usize,
+        boot: u64,
+    },
+    Data {
+        from: usize,
+        to: usize,
+        group: usize,
+        boots: (u64, u64),
+        frame: crate::data::Frame,
+    },
+    /// A fence agent is done.
+    Shot {
+        by: usize,
+        boot: u64,
+        group: usize,
+        target: Fenced,
+        outcome: u64,
+    },
+    ShotTold {
+        by: usize,
+        boot: u64,
+        group: usize,
+        target: Fenced,
+        proven: bool,
+    },
     StartLease {
         node: usize,
         boot: u64,
@@ -111,6 +139,11 @@ pub struct World {
     pub proposals: Vec<crate::invariants::proposed_once::Proposals>,
     /// What was proposed last: an impostor uses it.
     pub last_accept: Option<(usize, Ballot, Value)>,
+    /// Lives that are over, and proven to be.
+    pub proofs: std::collections::BTreeSet<Fenced>,
+    pub acknowledged: Vec<crate::data::Acknowledged>,
+    /// Names the writes.
+    pub written: u64,
     /// The voter whose disk was spoilt for good: one at most.
     pub spoilt: Option<usize>,
     depth: u32,
@@ -141,6 +174,9 @@ impl World {
             ledger,
             proposals,
             last_accept: None,
+            proofs: Default::default(),
+            acknowledged: (0..groups).map(|_| Default::default()).collect(),
+            written: 0,
             spoilt: None,
             depth: 0,
         };
@@ -232,6 +268,12 @@ impl World {
             Happening::Resume { node, group } => self.lease(node, group, Input::Pause(false)),
             Happening::Everyday => crate::faults::everyday_thing(self),
             Happening::PowerOn(node) => self.power_on(node),
+            Happening::Write { node, group, boot } => self.write(node, group, boot),
+            Happening::Data { from, to, group, boots, frame } => self.data((from, to), group, boots, frame),
+            Happening::Shot { by, boot, group, target, outcome } => self.shot((by, boot), group, target, outcome),
+            Happening::ShotTold { by, boot, group, target, proven } => {
+                self.told_of_shot((by, boot), group, target, proven);
+            }
             Happening::StartLease { node, boot } => self.start_lease(node, boot),
             Happening::StartVoter { node, boot } => self.start_voter(node, boot),
             Happening::Heal => {
@@ -271,21 +313,35 @@ impl World {
 
     pub fn send(&mut self, from: usize, to: NodeId, group: usize, body: Body) {
         let to = index(to);
-        let lossy = self.faults_on && from != to && self.profile.loss_one_in > 0;
-        if from != to && (self.cut[from][to] || (lossy && self.rng.one_in(self.profile.loss_one_in))) {
+        if self.is_lost(from, to) {
             return;
         }
         let boots = (self.nodes[from].boot, self.nodes[to].boot);
         let packet = encode(&[Frame { group: GroupId(group as u64), body }]);
         let copies = if self.faults_on && self.rng.one_in(50) { 2 } else { 1 };
         for _ in 0..copies {
-            let mut delay = 50_000 + self.rng.below(1_000_000);
-            if self.faults_on && self.rng.one_in(30) {
-                delay = self.rng.below(crate::node::span(self.profile.lease));
-            }
+            let delay = self.delay();
             let packet = packet.clone();
             self.at(self.now + delay, Happening::Deliver { from, to, boots, packet });
         }
+    }
+
+    fn is_lost(&mut self, from: usize, to: usize) -> bool {
+        let lossy = self.faults_on && from != to && self.profile.loss_one_in > 0;
+        from != to && (self.cut[from][to] || (lossy && self.rng.one_in(self.profile.loss_one_in)))
+    }
+
+    fn delay(&mut self) -> u64 {
+        let delay = 50_000 + self.rng.below(1_000_000);
+        if self.faults_on && self.rng.one_in(30) {
+            return self.rng.below(crate::node::span(self.profile.lease));
+        }
+        delay
+    }
+
+    /// How long something takes from one node to another; `None`: it does not get there.
+    pub fn way(&mut self, from: usize, to: usize) -> Option<u64> {
+        (!self.is_lost(from, to)).then(|| self.delay())
     }
 
     pub fn lease(&mut self, node: usize, group: usize, input: Input) {
@@ -359,7 +415,9 @@ impl World {
             Command::Publish(tenure) => {
                 crate::invariants::belief_is_covered::check(self, node, group, &tenure);
                 let part = &mut self.nodes[node].parts[group];
-                part.page = Some(tenure);
+                // The page tells the gate who holds; what it says of the copies a restarted daemon has to ask for.
+                let value = Value::tenure(tenure.value.epoch, tenure.value.holder, tenure.value.incarnation);
+                part.page = Some(Tenure { value, ..tenure });
                 part.take &= tenure.held;
             }
             // A gate that waits already will be told; the target is on its way then.
@@ -381,6 +439,8 @@ impl World {
                 let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(50)));
                 self.at(self.now + delay, Happening::LookForFailures { node, group, boot });
             }
+            Command::Copies(copies) => self.copies(node, group, copies),
+            Command::Fence(target) => self.shoot(node, group, target),
             Command::Keep(pause) => self.nodes[node].parts[group].pause = pause,
             Command::Journal(event) => self.journal(node, group, event),
         }
@@ -396,6 +456,7 @@ impl World {
                 crate::invariants::epochs_grow::check(&self.acquired[group], value);
                 crate::invariants::only_the_willing::check(self, node, group);
                 self.ledger[group].check_holds(value);
+                crate::invariants::acked_is_kept::check_copy(self, node, group);
                 self.acquired[group].push((node, value, self.now));
                 crate::invariants::no_churn::check(self, group);
                 let part = &mut self.nodes[node].parts[group];
@@ -446,6 +507,10 @@ impl World {
         self.at(now + voter, Happening::StartVoter { node, boot });
         if self.nodes[node].candidate {
             self.at(now + lease, Happening::StartLease { node, boot });
+            let volumes = if self.profile.data { self.profile.groups } else { 0 };
+            for group in 0..volumes {
+                self.at(now + lease, Happening::Write { node, group, boot });
+            }
         }
     }
 
@@ -474,6 +539,8 @@ impl World {
                 automatic: true,
                 moves_per_hour: 0,
                 epoch_floor: hotspare_core::Epoch(0),
+                data: self.profile.data.then(|| DataConfig { born_here: node == group % self.profile.candidates }),
+                fence: self.fence_config(node),
             };
             let (seed, now) = (self.rng.bits(), self.now);
             let stamp = self.nodes[node].clock.read(now);
@@ -517,6 +584,7 @@ pub fn id(index: usize) -> NodeId {
     NodeId(u64::try_from(index).expect("few nodes") + 1)
 }
 
-fn index(node: NodeId) -> usize {
+#[must_use]
+pub fn index(node: NodeId) -> usize {
     usize::try_from(node.0 - 1).expect("few nodes")
 }

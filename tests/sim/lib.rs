@@ -13,6 +13,7 @@
 //! people do everyday things and nothing may move.
 
 pub mod cluster;
+pub mod data;
 pub mod drill;
 pub mod faults;
 pub mod invariants;
@@ -24,6 +25,7 @@ pub mod profile;
 pub mod role;
 pub mod run;
 pub mod seeded;
+pub mod shots;
 pub mod systemd;
 pub mod units;
 pub mod voter;

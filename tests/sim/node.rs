@@ -1,5 +1,6 @@
 //! One simulated machine: its clocks, and for each group its disk, its /run, its daemons and its process 1.
 
+use crate::data::{Replica, Writer};
 use crate::seeded::{ModelFault, out};
 use crate::systemd::{Manager, State, Unit};
 use crate::units::Units;
@@ -208,7 +209,11 @@ pub struct Part {
     /// A predecessor has named this node, which confirms it now.
     pub named: bool,
     /// What this voter owes, in true time: nobody but the node may be promised anything before.
-    pub owes: Option<(NodeId, u64)>,
+    pub owes: Option<((NodeId, Incarnation), u64)>,
+    /// On disk: this node's copy of the data.
+    pub replica: Replica,
+    /// What it knows of the others' while it leads.
+    pub writer: Writer,
     /// The longest lease that the register says may have been granted.
     pub disk_lease: Duration,
 }
@@ -249,6 +254,8 @@ impl Part {
             untaken_since: None,
             gate_broken_until: 0,
             owes: None,
+            replica: Replica::default(),
+            writer: Writer::default(),
             disk_lease: Duration::ZERO,
         }
     }
@@ -281,7 +288,7 @@ impl Part {
         self.populated.clear();
         (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
         (self.abstains_until, self.untaken_since, self.gate_broken_until, self.idle_since) = (0, None, 0, None);
-        self.stopped_by_hand = false;
+        (self.stopped_by_hand, self.writer) = (false, Writer::default());
         self.begun.clear();
     }
 

@@ -18,6 +18,10 @@ pub struct Profile {
     pub clock_spread_ppm: u64,
     /// Virtual machines are paused: no clock of theirs sees it.
     pub pauses: bool,
+    /// The groups have data, of which not every candidate has all.
+    pub data: bool,
+    /// The candidates can shoot each other.
+    pub fences: bool,
     /// How long the safety phase lasts.
     pub faults_for: Duration,
 }
@@ -43,6 +47,8 @@ pub fn all() -> Vec<Profile> {
         lease: Duration::from_secs(2),
         clock_spread_ppm: 48_000,
         pauses: false,
+        data: false,
+        fences: false,
         faults_for: Duration::from_secs(120),
     };
     vec![
@@ -62,6 +68,17 @@ pub fn all() -> Vec<Profile> {
             ..base.clone()
         },
         Profile { name: "wild-clocks", clock_spread_ppm: 300_000, ..base.clone() },
-        Profile { name: "paused-machines", pauses: true, ..base },
+        Profile { name: "paused-machines", pauses: true, ..base.clone() },
+        Profile { name: "data", data: true, ..base.clone() },
+        Profile { name: "fencing", fences: true, ..base.clone() },
+        Profile { name: "three-copies", candidates: 3, data: true, fences: true, ..base.clone() },
+        Profile {
+            name: "data-without-clocks",
+            candidates: 3,
+            data: true,
+            pauses: true,
+            clock_spread_ppm: 300_000,
+            ..base
+        },
     ]
 }

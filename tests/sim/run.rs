@@ -18,6 +18,10 @@ pub struct Stats {
     pub kills: u64,
     /// Voters that lost their registers and joined again.
     pub rejoined: u64,
+    /// Writes acknowledged, sets of whole copies chosen, shots fired.
+    pub writes: u64,
+    pub sets: u64,
+    pub shots: u64,
     pub fsyncs: u64,
     pub answers: u64,
     /// Simulated time, in seconds.
@@ -34,6 +38,9 @@ impl Stats {
         self.acquisitions += other.acquisitions;
         self.kills += other.kills;
         self.rejoined += other.rejoined;
+        self.writes += other.writes;
+        self.sets += other.sets;
+        self.shots += other.shots;
         self.fsyncs += other.fsyncs;
         self.answers += other.answers;
         self.seconds += other.seconds;
@@ -42,9 +49,23 @@ impl Stats {
 
 impl std::fmt::Display for Stats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Stats { runs, events, faults, crashes, acquisitions, kills, rejoined, fsyncs, seconds, .. } = self;
+        let Stats {
+            runs,
+            events,
+            faults,
+            crashes,
+            acquisitions,
+            kills,
+            rejoined,
+            writes,
+            sets,
+            shots,
+            fsyncs,
+            seconds,
+            ..
+        } = self;
         write!(f, "runs {runs}, failovers {acquisitions}, faults {faults}, crashes {crashes}, kills {kills}, ")?;
-        write!(f, "voters replaced {rejoined}, ")?;
+        write!(f, "voters replaced {rejoined}, shots {shots}, writes {writes}, sets of copies {sets}, ")?;
         write!(f, "fsyncs {fsyncs}, events {events}, hours {};", seconds / 3600)
     }
 }
@@ -81,6 +102,9 @@ fn play(world: &mut World) {
     world.apply(Happening::Heal);
     world.tell(|| "the faults end".into());
     for node in 0..world.profile.candidates {
+        if world.profile.data && world.nodes[node].run_full {
+            world.power_off(node); // it may have the only whole copy, and can start nothing: somebody boots it anew
+        }
         for group in 0..world.profile.groups {
             world.lease(node, group, Input::Pause(false));
             world.nodes[node].parts[group].gate_broken_until = 0;

@@ -30,6 +30,7 @@ pub enum ModelFault {
     OldGateHauntsNewTenure,
     ServiceOutlivesRole,
     NoGiveUp,
+    OldEpochsWrite,
 }
 
 thread_local! {
@@ -109,6 +110,7 @@ pub fn all() -> Vec<(Seeded, &'static str, &'static str)> {
         model(M::ServiceOutlivesRole, "units", "the user's unit is neither PartOf the role nor stopped with the gate"),
         model(M::NoGiveUp, "units", "the user's unit has no OnFailure"),
         model(M::FailureForgotten, "0013", "what failed while paused is not looked at when the pause ends"),
+        model(M::OldEpochsWrite, "D6", "a copy takes in what a former holder sends"),
         model(M::OldGateHauntsNewTenure, "leased", "a gate that hung up counts against the next tenure too"),
     ]);
     all
@@ -157,5 +159,12 @@ fn core() -> Vec<(Seeded, &'static str, &'static str)> {
         core(F::AbandonedIsRenewed, "0006", "a gate that left no proof is renewed for"),
         core(F::PauseIgnored, "pause", "a paused node bids"),
         core(F::NoAbstention, "give-up", "a node whose service failed bids again at once"),
+        core(F::ProofForAnyLife, "F1", "a proof of fencing ends the lease of any life of that node"),
+        core(F::UnprovenCounts, "F1", "a fence agent that could not confirm counts as a proof"),
+        core(F::IneligibleShoots, "F2", "a node that may not lead shoots"),
+        core(F::OnlyChosenCounts, "D1, D4", "a copy that comes is waited for only when it is chosen"),
+        core(F::DropsAtOnce, "D3", "a copy that goes is not waited for while the voters are asked"),
+        core(F::AnyCopyLeads, "D5", "a node whose copy is not whole takes over"),
+        core(F::HandedToAnyCopy, "D5, H5", "a node whose copy is not whole is handed the role"),
     ]
 }

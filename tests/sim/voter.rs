@@ -59,7 +59,7 @@ impl World {
                     if let (FromVoter::Accepted { ballot, .. }, Some(ToVoter::Accept { value, .. })) = (message, asked)
                     {
                         let majority = hotspare_core::majority(self.profile.voters);
-                        self.ledger[group].note(node, ballot, value, majority);
+                        self.ledger[group].note((node, self.now), ballot, value, majority);
                     }
                     self.send(node, to, group, Body::FromVoter(message));
                 }
@@ -76,7 +76,7 @@ impl World {
         let waits = part.voter.as_ref().is_some_and(|voter| voter.in_quarantine(stamp));
         if !only_promise {
             // The lease of another's value takes the place of the former, once somebody is told of it.
-            part.owes.take_if(|(holder, _)| register.accepted.is_none_or(|(_, value)| value.holder != *holder));
+            part.owes.take_if(|((holder, _), _)| register.accepted.is_none_or(|(_, value)| value.holder != *holder));
         }
         let skip = if only_promise { ModelFault::PromiseNotSynced } else { ModelFault::ValueNotSynced };
         let whole = if torn { usize::try_from(self.rng.below(SLOT as u64)).expect("small") } else { SLOT };
@@ -112,7 +112,7 @@ impl World {
             crate::invariants::registers_grow::check(&told, &kept.register);
             if let Some((ballot, value)) = kept.register.accepted {
                 // The power may have failed after the write and before the answer: it was accepted all the same.
-                self.ledger[group].note(node, ballot, value, hotspare_core::majority(self.profile.voters));
+                self.ledger[group].note((node, self.now), ballot, value, hotspare_core::majority(self.profile.voters));
             }
             let part = &mut self.nodes[node].parts[group];
             if kept.stage != Stage::Joined {
@@ -172,7 +172,7 @@ impl World {
         part.voter = Some(voter);
         if let Some((ballot, value)) = register.accepted {
             // What it takes over it stands for: as if the accept had come late.
-            self.ledger[group].note(node, ballot, value, hotspare_core::majority(self.profile.voters));
+            self.ledger[group].note((node, self.now), ballot, value, hotspare_core::majority(self.profile.voters));
         }
         if self.spoilt == Some(node) && self.nodes[node].parts.iter().all(|part| part.voter.is_some()) {
             self.stats.rejoined += 1;

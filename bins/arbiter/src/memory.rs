@@ -21,7 +21,7 @@ pub fn remember(path: &Path, (boot, voters): Life, memory: &Memory) {
     let stamp = |stamp: &Stamp| json!([stamp.boot.to_string(), stamp.raw.to_string()]);
     let grant = memory.grant.map(|grant| {
         let Grant { holder, incarnation, epoch, until } = grant;
-        json!({"value": value(&Value { epoch, holder, incarnation }), "until": stamp(&until)})
+        json!({"value": value(&Value::tenure(epoch, holder, incarnation)), "until": stamp(&until)})
     });
     let (quarantine, forced) = (memory.quarantine.as_ref().map(stamp), memory.forced.as_ref().map(stamp));
     let released = memory.released.as_ref().map(value);
@@ -44,13 +44,13 @@ pub fn recall(path: &Path, (boot, voters): Life) -> Option<Memory> {
     }
     let value = |json: &Json| {
         let incarnation = Incarnation { boot: number(&json[2])?, nonce: number(&json[3])? };
-        Some(Value { epoch: Epoch(number(&json[0])?), holder: NodeId(number(&json[1])?), incarnation })
+        Some(Value::tenure(Epoch(number(&json[0])?), NodeId(number(&json[1])?), incarnation))
     };
     let stamp = |json: &Json| Some(Stamp { boot: number(&json[0])?, raw: number(&json[1])? });
     let grant = match &json["grant"] {
         Json::Null => None,
         grant => {
-            let Value { epoch, holder, incarnation } = value(&grant["value"])?;
+            let Value { epoch, holder, incarnation, .. } = value(&grant["value"])?;
             let until = stamp(&grant["until"])?;
             Some(Grant { holder, incarnation, epoch, until })
         }
@@ -76,7 +76,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("default.json");
         let incarnation = Incarnation { boot: u64::MAX, nonce: u64::MAX - 1 };
-        let value = Value { epoch: Epoch(3), holder: NodeId(u64::MAX - 2), incarnation };
+        let value = Value::tenure(Epoch(3), NodeId(u64::MAX - 2), incarnation);
         let until = Stamp { boot: u64::MAX - 3, raw: 5 };
         let grant = Grant { holder: value.holder, incarnation, epoch: value.epoch, until };
         let memory = Memory { grant: Some(grant), released: Some(value), quarantine: Some(until), forced: Some(until) };

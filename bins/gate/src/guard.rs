@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn tenure() -> Tenure {
-        let value = Value { epoch: Epoch(1), holder: NodeId(1), incarnation: LIFE };
+        let value = Value::tenure(Epoch(1), NodeId(1), LIFE);
         Tenure { value, sent: at(1000), lease: Duration::from_millis(1200), held: true }
     }
 

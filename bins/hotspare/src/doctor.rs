@@ -93,7 +93,6 @@ fn look_at(config: &Config, me: &Node, report: &mut Report) {
     host::pauses(config, report);
     host::disk(config, me, report);
     host::watchdog(report);
-    host::starts(report);
     host::firewall(config, report);
     cluster::daemons(config, me, report);
     cluster::joining(report);

@@ -80,6 +80,8 @@ impl GroupRun {
                 automatic: !group.is_lock(),
                 moves_per_hour: group.moves_per_hour,
                 epoch_floor: config.epoch_floor(),
+                data: None,
+                fence: None,
             },
             clock::now(),
             boot,
@@ -201,6 +203,9 @@ impl GroupRun {
             }
             Command::Answer { request, verdict } => self.answer(config, request, verdict),
             Command::Keep(pause) => keep_pause(&self.config.name, pause),
+            Command::Copies(_) | Command::Fence(_) => {
+                unreachable!("neither data nor a fence device can be configured yet")
+            }
             Command::Journal(event) => self.why = story::tell(config, &me.name, &self.config, event),
             Command::ToVoter { .. } | Command::ToPeer { .. } | Command::LookForFailures => network.push(command),
         }

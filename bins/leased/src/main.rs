@@ -347,7 +347,7 @@ impl NodeRun {
                 )
             };
             let lines: Vec<_> = self.published.iter().map(line).collect();
-            notify::status(&lines.join("; "));
+            notify::status_soon(lines.join("; "));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The two numbers are kept apart on purpose: "epoch = ballot" is unsafe by accident (lease.md 0.2).
 
+use crate::copies::Copies;
 use crate::id::{Epoch, Incarnation, NodeId};
 
 /// Orders proposals, lexicographically. A node never uses one ballot for two values.
@@ -31,4 +32,20 @@ pub struct Value {
     pub holder: NodeId,
     /// The life of that node that may act.
     pub incarnation: Incarnation,
+    /// Where the data is.
+    pub copies: Copies,
+}
+
+impl Value {
+    /// The same tenure, whatever has become of the copies in it.
+    #[must_use]
+    pub fn is_of(&self, other: &Value) -> bool {
+        (self.epoch, self.holder, self.incarnation) == (other.epoch, other.holder, other.incarnation)
+    }
+
+    /// The tenure of `holder` that this epoch and this life name; of its copies nothing is said.
+    #[must_use]
+    pub fn tenure(epoch: Epoch, holder: NodeId, incarnation: Incarnation) -> Value {
+        Value { epoch, holder, incarnation, copies: Copies::default() }
+    }
 }

@@ -83,6 +83,20 @@ pub enum Fault {
     NoAbstention,
     /// The holder's own ending is told to nobody else before the proof.
     HandoverBeforeProof,
+    /// F1: a proof of fencing is for the life that it names.
+    ProofForAnyLife,
+    /// F1: what a fence agent could not prove is no proof.
+    UnprovenCounts,
+    /// F2: only a node that may lead, and would, shoots.
+    IneligibleShoots,
+    /// D1: what may be chosen counts like what is chosen.
+    OnlyChosenCounts,
+    /// D3: a copy is waited for until the voters have agreed to do without it.
+    DropsAtOnce,
+    /// D5: a copy that is not whole does not lead.
+    AnyCopyLeads,
+    /// D5, H5: nor is it handed the role.
+    HandedToAnyCopy,
 }
 
 #[cfg(feature = "faults")]

@@ -15,7 +15,9 @@
 //! [`request`] (an operator's wish). No tenure ends without [`Input::Emptied`], except one that no gate ever claimed.
 
 mod bid;
+mod copies;
 mod event;
+mod fencing;
 mod handover;
 mod hold;
 mod proposal;
@@ -24,17 +26,20 @@ mod status;
 mod view;
 
 pub use event::{Ended, Event, Why};
+pub use fencing::FenceConfig;
 pub use request::{Request, Verdict};
 pub use status::{PeerStatus, PhaseName, Status, VoterStatus};
 
 use crate::ballot::{Ballot, Value};
+use crate::copies::{Copies, NodeSet};
 use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
-use crate::message::{FromVoter, Pause, PeerMessage, ToVoter};
+use crate::message::{Fenced, FromVoter, Pause, PeerMessage, ToVoter};
 use crate::rng::Rng;
 use crate::time::Stamp;
 use crate::timetable::Timetable;
 use bid::{Bid, Confirm};
+use fencing::Fencing;
 use handover::Handing;
 use hold::Held;
 use request::Wish;
@@ -72,6 +77,17 @@ pub struct LeaseConfig {
     pub epoch_floor: Epoch,
     /// How often within an hour this node takes the role without being asked; 0: as often as it comes.
     pub moves_per_hour: usize,
+    /// The group has data, of which not every candidate need have all.
+    pub data: Option<DataConfig>,
+    /// This node may shoot a holder that is gone.
+    pub fence: Option<FenceConfig>,
+}
+
+/// What the configuration says of a group's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataConfig {
+    /// It was created on this node: the first to lead is the one that has it (D0).
+    pub born_here: bool,
 }
 
 /// What happened.
@@ -106,6 +122,13 @@ pub enum Input {
     Request(Request),
     /// Stop all moves that nobody asked for, or allow them again.
     Pause(bool),
+    /// The volume wants these nodes to have every write before it is acknowledged, and no others (D3, D4).
+    InSync(NodeSet),
+    /// What became of [`Command::Fence`]: proven, or not.
+    FenceEnded {
+        target: Fenced,
+        proven: bool,
+    },
 }
 
 /// What the shell must do.
@@ -133,6 +156,10 @@ pub enum Command {
     LookForFailures,
     /// Keep this across restarts and reboots.
     Keep(Pause),
+    /// These copies are whole, the voters agree; [`Lease::ack_set`] may be smaller now.
+    Copies(Copies),
+    /// Shoot this life of that node, and say [`Input::FenceEnded`].
+    Fence(Fenced),
     Journal(Event),
 }
 
@@ -189,6 +216,7 @@ pub struct Lease {
     seen_holder: bool,
     free_since: Option<Stamp>,
     bid_not_before: Stamp,
+    fencing: Fencing,
     next_read: Stamp,
     next_hello: Stamp,
     /// Messages worth a second copy: a lost release or hand-over costs a whole lease.
@@ -226,6 +254,7 @@ impl Lease {
             seen_holder: false,
             free_since: None,
             bid_not_before: now,
+            fencing: Fencing::default(),
             next_read: now,
             next_hello: now,
             echoes: Vec::new(),
@@ -290,6 +319,8 @@ impl Lease {
             Input::GiveUp => self.on_give_up(),
             Input::Request(request) => self.on_request(request),
             Input::Pause(paused) => self.on_pause(paused),
+            Input::InSync(set) => self.on_in_sync(set),
+            Input::FenceEnded { target, proven } => self.on_fence_ended(target, proven),
         }
         self.step();
         std::mem::take(&mut self.out)
@@ -300,6 +331,7 @@ impl Lease {
         self.watch_voters();
         self.read_voters();
         self.step_wish();
+        self.consider_fence();
         match &self.phase {
             Phase::Watching => self.consider_bid(),
             Phase::Bidding(_) => self.step_bid(),
@@ -341,7 +373,7 @@ impl Lease {
             PeerMessage::Ask { request, to } => self.on_ask(from, request, to),
             PeerMessage::Answer { request, verdict } => self.on_answer(request, verdict),
             PeerMessage::Handed { epoch, incarnation } => {
-                self.on_named(Value { epoch, holder: self.config.me, incarnation })
+                self.on_named(Value::tenure(epoch, self.config.me, incarnation))
             }
         }
     }
@@ -383,11 +415,11 @@ impl Lease {
         self.abstain_until.is_some_and(|until| !self.now.any_past(until)) && !taken_out(Fault::NoAbstention)
     }
 
-    /// Whether this node wants the role: able, and either asked to or free to want it by itself (H0).
+    /// Whether this node wants the role: able, with a whole copy of the data (D5), and asked to or free to want it by itself (H0).
     fn willing(&self) -> bool {
         let paused = self.pause.on && !taken_out(Fault::PauseIgnored);
         let free = self.config.automatic && !paused && !self.abstains() && !self.moved_too_often();
-        self.able() && (self.wished_here() || free)
+        self.able() && self.is_whole() && (self.wished_here() || free)
     }
 
     /// Roles that bounce help nobody: after so many moves within an hour this node waits to be asked.

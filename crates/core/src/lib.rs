@@ -22,10 +22,11 @@
 //! at most one incarnation believes it holds at any instant; at most one value is chosen per epoch; epochs only
 //! grow; a register never goes back (and one that is lost is recovered from the others: [`joining`]); nothing is released without a proof that nothing runs.
 //!
-//! Reading order: [`time`], [`id`], [`ballot`], [`timetable`], [`message`], [`voter`], [`joining`], [`lease`], [`heartbeat`].
+//! Reading order: [`time`], [`id`], [`ballot`], [`copies`], [`timetable`], [`message`], [`voter`], [`joining`], [`lease`], [`heartbeat`].
 #![forbid(unsafe_code)]
 
 pub mod ballot;
+pub mod copies;
 pub mod fault;
 pub mod heartbeat;
 pub mod id;
@@ -39,6 +40,7 @@ pub mod timetable;
 pub mod voter;
 
 pub use ballot::{Ballot, Value};
+pub use copies::{Copies, NodeSet};
 pub use id::{Epoch, GroupId, Incarnation, NodeId, majority};
 pub use time::Stamp;
 pub use timetable::Timetable;

@@ -2,6 +2,7 @@
 //! addresses are the business of `crates/wire`.
 
 use crate::ballot::{Ballot, Value};
+use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::joining::Stage;
 use crate::voter::Register;
@@ -12,14 +13,31 @@ use std::time::Duration;
 pub enum ToVoter {
     /// What do you know? Answered with [`FromVoter::State`].
     Read,
-    /// Phase 1. With `park`, a refusal for a live lease is kept and answered when that lease ends.
-    Prepare { ballot: Ballot, park: bool },
+    /// Phase 1. With `park`, a refusal for a live lease is kept and answered when that lease ends. A proof that its holder's
+    /// life is over ends it now.
+    Prepare { ballot: Ballot, park: bool, fenced: Option<Fenced> },
     /// Phase 2; also starts the lease of `value.holder`.
     Accept { ballot: Ballot, value: Value },
     /// Prolongs the lease of the recorded holder. Never durable.
     Renew { epoch: Epoch, incarnation: Incarnation, round: u64 },
     /// Ends the lease of that tenure. Sent only with a proof that nothing runs.
     Release { epoch: Epoch, incarnation: Incarnation },
+}
+
+/// The proof that a life of a node is over: its power was seen to be off, its way to the data was seen to be shut (F1). It says
+/// nothing of any other life of that node, and it was asked for when this life was known to be the one that leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fenced {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+}
+
+impl Fenced {
+    /// Whether the lease of `holder`'s life is over by this proof.
+    #[must_use]
+    pub fn ends(&self, holder: NodeId, incarnation: Incarnation) -> bool {
+        self.node == holder && (self.incarnation == incarnation || taken_out(Fault::ProofForAnyLife))
+    }
 }
 
 /// A voter answers.

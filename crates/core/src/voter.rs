@@ -7,7 +7,7 @@
 use crate::ballot::{Ballot, Value};
 use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
-use crate::message::{FromVoter, LiveLease, Refusal, ToVoter};
+use crate::message::{Fenced, FromVoter, LiveLease, Refusal, ToVoter};
 use crate::time::Stamp;
 use crate::timetable::Timetable;
 
@@ -25,7 +25,7 @@ pub struct Register {
 pub struct Memory {
     /// The lease this voter owes.
     pub grant: Option<Grant>,
-    /// The tenure that was released last: a late datagram must not revive it. The whole value, not its epoch, because a
+    /// The tenure that was released last: a late datagram must not revive it. Not its epoch alone, because a
     /// value that was never chosen may carry a higher epoch than one that is chosen after it.
     pub released: Option<Value>,
     /// Until both clocks are here, leases of a former life may still be running: a second restart must not forget that
@@ -60,6 +60,7 @@ pub enum VoterCommand {
 struct Parked {
     from: NodeId,
     ballot: Ballot,
+    fenced: Option<Fenced>,
     at: Stamp,
 }
 
@@ -104,9 +105,13 @@ impl Voter {
     /// The lease this voter is bound by at `now`.
     #[must_use]
     pub fn live(&self, now: Stamp) -> Option<LiveLease> {
-        let over = |until| if taken_out(Fault::VoterCountsFast) { now.any_past(until) } else { now.both_past(until) };
-        let grant = self.memory.grant.filter(|grant| !over(grant.until))?;
+        let grant = self.owed(now)?;
         Some(LiveLease { holder: grant.holder, epoch: grant.epoch, left: now.longest_until(grant.until) })
+    }
+
+    fn owed(&self, now: Stamp) -> Option<Grant> {
+        let over = |until| if taken_out(Fault::VoterCountsFast) { now.any_past(until) } else { now.both_past(until) };
+        self.memory.grant.filter(|grant| !over(grant.until))
     }
 
     /// True while the voter may owe a lease that it has forgotten, or stands in for a majority that may have granted one.
@@ -133,11 +138,11 @@ impl Voter {
             self.parked = None; // its sender stopped repeating it
             return Vec::new();
         }
-        if self.gate(now, parked.from).is_some() {
+        if self.gate(now, parked.from, parked.fenced).is_some() {
             return Vec::new();
         }
         self.parked = None;
-        self.prepare(now, parked.from, parked.ballot, false)
+        self.prepare(now, parked.from, parked.ballot, (false, parked.fenced))
     }
 
     /// Handles `message`, which the session layer has proven to come from `from`.
@@ -147,21 +152,26 @@ impl Voter {
                 let Register { promised, accepted } = self.register;
                 vec![reply(from, FromVoter::State { promised, accepted, live: self.live(now) })]
             }
-            ToVoter::Prepare { ballot, park } => self.prepare(now, from, ballot, park),
+            ToVoter::Prepare { ballot, park, fenced } => self.prepare(now, from, ballot, (park, fenced)),
             ToVoter::Accept { ballot, value } => self.accept(now, from, ballot, value),
             ToVoter::Renew { epoch, incarnation, round } => self.renew(now, from, (epoch, incarnation), round),
             ToVoter::Release { epoch, incarnation } => self.release(now, from, (epoch, incarnation)),
         }
     }
 
-    /// Why `from` may not be promised anything now (V1, V2).
-    fn gate(&self, now: Stamp, from: NodeId) -> Option<Refusal> {
-        let recorded = self.register.accepted.is_some_and(|(_, value)| value.holder == from);
+    /// Why `from` may not be promised anything now (V1, V2). What a proof of fencing ends stands in nobody's way; a lease that
+    /// this voter may have forgotten is that of the life it has recorded.
+    fn gate(&self, now: Stamp, from: NodeId, fenced: Option<Fenced>) -> Option<Refusal> {
+        let ended = |holder, incarnation| fenced.is_some_and(|proof| proof.ends(holder, incarnation));
+        let recorded = self
+            .register
+            .accepted
+            .is_some_and(|(_, value)| value.holder == from || ended(value.holder, value.incarnation));
         if is_ahead(self.memory.forced, now) || (self.in_quarantine(now) && !recorded) {
             return Some(Refusal::Quarantine);
         }
-        let live = self.live(now).filter(|live| live.holder != from && !taken_out(Fault::PrepareIgnoresLease));
-        live.map(|_| Refusal::LeaseLive)
+        let owed = self.owed(now).filter(|grant| grant.holder != from && !ended(grant.holder, grant.incarnation));
+        owed.filter(|_| !taken_out(Fault::PrepareIgnoresLease)).map(|_| Refusal::LeaseLive)
     }
 
     fn refuse(&self, now: Stamp, to: NodeId, ballot: Ballot, why: Refusal) -> VoterCommand {
@@ -172,18 +182,24 @@ impl Voter {
         (ballot.node == from || taken_out(Fault::AnybodysBallot)) && self.candidates.contains(&from)
     }
 
-    fn prepare(&mut self, now: Stamp, from: NodeId, ballot: Ballot, park: bool) -> Vec<VoterCommand> {
+    fn prepare(
+        &mut self,
+        now: Stamp,
+        from: NodeId,
+        ballot: Ballot,
+        (park, fenced): (bool, Option<Fenced>),
+    ) -> Vec<VoterCommand> {
         if !self.speaks_for_itself(from, ballot) {
             return vec![self.refuse(now, from, ballot, Refusal::NotCandidate)];
         }
         if ballot < self.register.promised && !taken_out(Fault::PromiseGoesBack) {
             return vec![self.refuse(now, from, ballot, Refusal::HigherBallot)];
         }
-        if let Some(why) = self.gate(now, from) {
+        if let Some(why) = self.gate(now, from, fenced) {
             if !park {
                 return vec![self.refuse(now, from, ballot, why)];
             }
-            let evicted = self.parked.replace(Parked { from, ballot, at: now }).filter(|old| old.from != from);
+            let evicted = self.parked.replace(Parked { from, ballot, fenced, at: now }).filter(|old| old.from != from);
             let mut commands = vec![self.refuse(now, from, ballot, Refusal::Parked)];
             commands.extend(evicted.map(|old| self.refuse(now, old.from, old.ballot, Refusal::Evicted)));
             return commands;
@@ -210,7 +226,7 @@ impl Voter {
             commands.push(VoterCommand::Persist(self.register));
         }
         // A late copy of an Accept whose tenure is over already, under whatever ballot, is acknowledged and revives nothing.
-        let over = self.memory.released == Some(value) && !taken_out(Fault::AcceptRevivesReleased);
+        let over = self.is_released(&value) && !taken_out(Fault::AcceptRevivesReleased);
         if !over && !taken_out(Fault::AcceptGrantsNothing) {
             commands.push(self.start_lease(now, value));
         }
@@ -219,7 +235,7 @@ impl Voter {
     }
 
     fn start_lease(&mut self, now: Stamp, value: Value) -> VoterCommand {
-        let Value { holder, incarnation, epoch } = value;
+        let Value { holder, incarnation, epoch, .. } = value;
         let until = now.plus(self.timetable.lease);
         self.memory.grant = Some(Grant { holder, incarnation, epoch, until });
         VoterCommand::Remember(self.memory)
@@ -240,14 +256,19 @@ impl Voter {
     fn may_renew(&self, from: NodeId, (epoch, incarnation): (Epoch, Incarnation)) -> bool {
         let Some((ballot, value)) = self.register.accepted else { return false };
         let promised = self.register.promised;
-        (value == Value { epoch, holder: from, incarnation } || taken_out(Fault::RenewAnyHolder))
-            && (self.memory.released != Some(value) || taken_out(Fault::ReleasedIsRenewed))
+        (value.is_of(&Value::tenure(epoch, from, incarnation)) || taken_out(Fault::RenewAnyHolder))
+            && (!self.is_released(&value) || taken_out(Fault::ReleasedIsRenewed))
             && (promised == ballot || promised.node == from || taken_out(Fault::RenewDespitePromise))
     }
 
+    fn is_released(&self, value: &Value) -> bool {
+        self.memory.released.is_some_and(|released| released.is_of(value))
+    }
+
     fn release(&mut self, now: Stamp, from: NodeId, (epoch, incarnation): (Epoch, Incarnation)) -> Vec<VoterCommand> {
-        let tenure = Value { epoch, holder: from, incarnation };
-        if self.register.accepted.is_none_or(|(_, value)| value != tenure) && !taken_out(Fault::ReleaseOfAnything) {
+        let tenure = Value::tenure(epoch, from, incarnation);
+        if self.register.accepted.is_none_or(|(_, value)| !value.is_of(&tenure)) && !taken_out(Fault::ReleaseOfAnything)
+        {
             return Vec::new();
         }
         // What this voter might have forgotten was this lease, and it is over.

@@ -5,6 +5,7 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use sd_notify::NotifyState;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The daemon is up.
@@ -20,13 +21,25 @@ pub fn status(status: &str) {
 /// No need to feed the watchdog more often than this: its time is ten times as long.
 const FEED_EVERY: u64 = 500_000_000;
 static FED: AtomicU64 = AtomicU64::new(0);
+static SOON: Mutex<Option<String>> = Mutex::new(None);
 
 /// Feeds the watchdog. Called by the decision loop itself, never by a task beside it: that would prove nothing.
 pub fn alive() {
     let now = crate::clock::now().boot;
     if now >= FED.load(Ordering::Relaxed) + FEED_EVERY {
         FED.store(now, Ordering::Relaxed);
-        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        let _ = match SOON.lock().ok().and_then(|mut soon| soon.take()) {
+            Some(line) => sd_notify::notify(&[NotifyState::Watchdog, NotifyState::Status(&line)]),
+            None => sd_notify::notify(&[NotifyState::Watchdog]),
+        };
+    }
+}
+
+/// One line for `systemctl status`, with the next feeding of the watchdog: in the middle of a role change process 1 has better
+/// things to do.
+pub fn status_soon(status: String) {
+    if let Ok(mut soon) = SOON.lock() {
+        *soon = Some(status);
     }
 }
 

@@ -179,7 +179,7 @@ fn read_words(map: &Map) -> Option<Tenure> {
         fence(Ordering::Acquire);
         if before.is_multiple_of(2) && map.word(1).load(Ordering::Acquire) == before {
             let [held, epoch, holder, boot, nonce, sent_boot, sent_raw, lease] = words;
-            let value = Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation: Incarnation { boot, nonce } };
+            let value = Value::tenure(Epoch(epoch), NodeId(holder), Incarnation { boot, nonce });
             let sent = Stamp { boot: sent_boot, raw: sent_raw };
             return Some(Tenure { value, sent, lease: Duration::from_nanos(lease), held: held == 1 });
         }
@@ -195,7 +195,7 @@ mod tests {
     fn tenure(n: u64) -> Tenure {
         let incarnation = Incarnation { boot: n, nonce: n };
         Tenure {
-            value: Value { epoch: Epoch(n), holder: NodeId(n), incarnation },
+            value: Value::tenure(Epoch(n), NodeId(n), incarnation),
             sent: Stamp { boot: n, raw: n },
             lease: Duration::from_secs(2),
             held: true,

@@ -1,9 +1,10 @@
 //! Messages as bytes: fixed layouts, big-endian, every length checked before anything is built.
 
+use hotspare_core::copies::COPIES_MAX;
 use hotspare_core::joining::Stage;
-use hotspare_core::message::{Answer, Fellow, FromVoter, LiveLease, Pause, PeerMessage, Refusal, ToVoter};
+use hotspare_core::message::{Answer, Fellow, Fenced, FromVoter, LiveLease, Pause, PeerMessage, Refusal, ToVoter};
 use hotspare_core::voter::Register;
-use hotspare_core::{Ballot, Epoch, GroupId, Incarnation, NodeId, Stamp, Value};
+use hotspare_core::{Ballot, Copies, Epoch, GroupId, Incarnation, NodeId, NodeSet, Stamp, Value};
 use std::time::Duration;
 
 /// One message of one group.
@@ -81,6 +82,16 @@ impl Writer {
         self.u64(value.epoch.0);
         self.u64(value.holder.0);
         self.incarnation(value.incarnation);
+        self.copies(value.copies);
+    }
+    /// A generation of zero is a group without data, and then nothing follows.
+    fn copies(&mut self, value: Copies) {
+        self.u64(value.generation);
+        if value.generation != 0 {
+            self.u64(value.rev);
+            self.u8(u8::try_from(value.insync.iter().count()).expect("few"));
+            value.insync.iter().for_each(|node| self.u64(node.0));
+        }
     }
     fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.bool(value.is_some());
@@ -143,7 +154,26 @@ impl Reader<'_> {
         Ok(Epoch(self.u64()?))
     }
     fn value(&mut self) -> Result<Value, Malformed> {
-        Ok(Value { epoch: self.epoch()?, holder: self.node()?, incarnation: self.incarnation()? })
+        let (epoch, holder, incarnation) = (self.epoch()?, self.node()?, self.incarnation()?);
+        Ok(Value { epoch, holder, incarnation, copies: self.copies()? })
+    }
+    fn copies(&mut self) -> Result<Copies, Malformed> {
+        let generation = self.u64()?;
+        if generation == 0 {
+            return Ok(Copies::default());
+        }
+        let (rev, count) = (self.u64()?, self.u8()?);
+        let wrong = Malformed::Unknown { what: "number of copies", value: count };
+        if usize::from(count) > COPIES_MAX {
+            return Err(wrong);
+        }
+        let nodes = (0..count).map(|_| self.node()).collect::<Result<Vec<_>, _>>()?;
+        // In order, nothing twice, nobody: one set has one way to be written.
+        let insync = NodeSet::of(nodes.iter().copied()).filter(|set| set.iter().eq(nodes)).ok_or(wrong)?;
+        Ok(Copies { generation, rev, insync })
+    }
+    fn fenced(&mut self) -> Result<Fenced, Malformed> {
+        Ok(Fenced { node: self.node()?, incarnation: self.incarnation()? })
     }
     fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Malformed>) -> Result<Option<T>, Malformed> {
         if self.bool()? { read(self).map(Some) } else { Ok(None) }
@@ -216,10 +246,14 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Frame>, Malformed> {
 fn to_voter(w: &mut Writer, message: &ToVoter) {
     match *message {
         ToVoter::Read => w.u8(1),
-        ToVoter::Prepare { ballot, park } => {
+        ToVoter::Prepare { ballot, park, fenced } => {
             w.u8(2);
             w.ballot(ballot);
             w.bool(park);
+            w.option(fenced, |w, fenced| {
+                w.u64(fenced.node.0);
+                w.incarnation(fenced.incarnation);
+            });
         }
         ToVoter::Accept { ballot, value } => {
             w.u8(3);
@@ -243,7 +277,7 @@ fn to_voter(w: &mut Writer, message: &ToVoter) {
 fn read_to_voter(r: &mut Reader, tag: u8) -> Result<ToVoter, Malformed> {
     Ok(match tag {
         1 => ToVoter::Read,
-        2 => ToVoter::Prepare { ballot: r.ballot()?, park: r.bool()? },
+        2 => ToVoter::Prepare { ballot: r.ballot()?, park: r.bool()?, fenced: r.option(Reader::fenced)? },
         3 => ToVoter::Accept { ballot: r.ballot()?, value: r.value()? },
         4 => ToVoter::Renew { epoch: r.epoch()?, incarnation: r.incarnation()?, round: r.u64()? },
         _ => ToVoter::Release { epoch: r.epoch()?, incarnation: r.incarnation()? },
@@ -415,8 +449,11 @@ mod tests {
 
     prop_compose! { fn ballot()(counter: u64, node: u64, nonce: u64) -> Ballot { Ballot { counter, node: NodeId(node), nonce } } }
     prop_compose! { fn life()(boot: u64, nonce: u64) -> Incarnation { Incarnation { boot, nonce } } }
-    prop_compose! { fn value()(epoch: u64, holder: u64, incarnation in life()) -> Value {
-    Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation } } }
+    prop_compose! { fn copies()(generation in 1..=u64::MAX, rev: u64, nodes in proptest::collection::vec(1..=u64::MAX, 0..=7)) -> Copies {
+    Copies { generation, rev, insync: NodeSet::of(nodes.into_iter().map(NodeId)).unwrap() } } }
+    prop_compose! { fn value()(epoch: u64, holder: u64, incarnation in life(), copies in proptest::option::of(copies())) -> Value {
+    Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation, copies: copies.unwrap_or_default() } } }
+    prop_compose! { fn fenced()(node: u64, incarnation in life()) -> Fenced { Fenced { node: NodeId(node), incarnation } } }
     prop_compose! { fn live()(holder: u64, epoch: u64, left: u64) -> LiveLease {
     LiveLease { holder: NodeId(holder), epoch: Epoch(epoch), left: Duration::from_nanos(left) } } }
 
@@ -437,7 +474,8 @@ mod tests {
         prop_oneof![
             fellow(),
             Just(Body::ToVoter(ToVoter::Read)),
-            (ballot(), any::<bool>()).prop_map(|(ballot, park)| Body::ToVoter(ToVoter::Prepare { ballot, park })),
+            (ballot(), any::<bool>(), proptest::option::of(fenced()))
+                .prop_map(|(ballot, park, fenced)| Body::ToVoter(ToVoter::Prepare { ballot, park, fenced })),
             (ballot(), value()).prop_map(|(ballot, value)| Body::ToVoter(ToVoter::Accept { ballot, value })),
             (any::<u64>(), life(), any::<u64>()).prop_map(|(epoch, incarnation, round)| Body::ToVoter(
                 ToVoter::Renew { epoch: Epoch(epoch), incarnation, round }

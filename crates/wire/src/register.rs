@@ -24,7 +24,7 @@ use std::time::Duration;
 const MAGIC: &[u8; 8] = b"hotspreg";
 const HEADER: usize = 51;
 /// The version that is written and understood.
-pub const REGISTER_VERSION: u32 = 2;
+pub const REGISTER_VERSION: u32 = 3;
 const SECTOR: usize = 512;
 /// Bytes of a slot: one write.
 pub const SLOT: usize = 2 * SECTOR;

@@ -22,7 +22,7 @@ pub fn check(world: &World, node: usize, group: usize, tenure: &Tenure) {
             before = middle;
         }
     }
-    let owed = |owes: Option<_>| owes.is_some_and(|(to, until)| to == holder.id && until >= before);
+    let owed = |owes: Option<(_, u64)>| owes.is_some_and(|((to, _), until)| to == holder.id && until >= before);
     let voters = world.nodes.iter().filter(|voter| owed(voter.parts[group].owes)).count();
     let majority = hotspare_core::majority(world.profile.voters);
     let left = (before - world.now) as f64 / 1e6;

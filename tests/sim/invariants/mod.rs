@@ -1,5 +1,6 @@
 //! The promises, one file each. Those of an instant are checked after every event, the others where they can break.
 
+pub mod acked_is_kept;
 pub mod belief_is_covered;
 pub mod chosen_once;
 pub mod converges;
@@ -12,6 +13,7 @@ pub mod one_active;
 pub mod one_holder;
 pub mod one_role;
 pub mod only_in_time;
+pub mod only_the_eligible_shoot;
 pub mod only_the_willing;
 pub mod promises_kept;
 pub mod proof_first;

@@ -5,6 +5,6 @@ use hotspare_core::voter::Grant;
 
 pub fn check(released: Option<Value>, grant: Option<Grant>) {
     let (Some(over), Some(grant)) = (released, grant) else { return };
-    let granted = Value { epoch: grant.epoch, holder: grant.holder, incarnation: grant.incarnation };
-    assert!(granted != over, "released_stays: {over:?} was released and is granted again");
+    let granted = Value::tenure(grant.epoch, grant.holder, grant.incarnation);
+    assert!(!granted.is_of(&over), "released_stays: {over:?} was released and is granted again");
 }

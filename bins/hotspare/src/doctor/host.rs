@@ -210,24 +210,6 @@ pub fn watchdog(report: &mut Report) {
     }
 }
 
-/// Every process that systemd starts is moved into its cgroup, and by default the kernel lets that wait for a grace period
-/// (decision 0017). Neither is wrong, so this is never more than a hint.
-pub fn starts(report: &mut Report) {
-    let mounts = read("/proc/self/mounts").unwrap_or_default();
-    let quick = mounts
-        .lines()
-        .filter_map(|line| line.split(' ').nth(2).zip(line.split(' ').nth(3)))
-        .any(|(kind, options)| kind == "cgroup2" && options.split(',').any(|option| option == "favordynmods"));
-    report.fine(
-        "starts",
-        if quick {
-            "the kernel moves processes between cgroups at once (favordynmods)"
-        } else {
-            "the kernel lets each start of a process wait some 10 ms; cgroup_favordynmods=true on its command line (Linux 6.9) makes every takeover faster (docs/operations.md)"
-        },
-    );
-}
-
 /// A base chain that drops by default, and does not name our ports.
 pub fn firewall(config: &Config, report: &mut Report) {
     let ports = (config.port, config.port + 2);

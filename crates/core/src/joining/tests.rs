@@ -18,7 +18,7 @@ fn fresh() -> Joining {
 fn knows(counter: u64, accepted: Option<u64>) -> Register {
     let ballot = |counter| Ballot { counter, node: NodeId(2), nonce: 1 };
     let incarnation = Incarnation { boot: 1, nonce: 1 };
-    let value = |epoch| Value { epoch: Epoch(epoch), holder: NodeId(2), incarnation };
+    let value = |epoch| Value::tenure(Epoch(epoch), NodeId(2), incarnation);
     Register { promised: ballot(counter), accepted: accepted.map(|epoch| (ballot(epoch), value(epoch))) }
 }
 

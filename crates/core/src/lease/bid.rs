@@ -56,7 +56,7 @@ impl Lease {
         let turn = match outlook {
             Outlook::Unknown => false,
             Outlook::Free => self.now.any_past(self.free_turn()),
-            Outlook::Live(lease) => self.is_first_in_line(lease.holder),
+            Outlook::Live(lease) => self.is_first_in_line(lease.holder) || self.is_fenced(lease.holder, lease),
         };
         if let (true, Outlook::Live(lease)) = (taken_out(Fault::BidAsksHolder) && turn, outlook) {
             let message = crate::message::PeerMessage::Ask { request: self.now.boot, to: self.config.me };
@@ -111,7 +111,7 @@ impl Lease {
         if !self.willing() {
             return self.drop_bid(); // what is parked is forgotten when it is not repeated
         }
-        let (now, timetable) = (self.now, self.config.timetable);
+        let (now, timetable, proof) = (self.now, self.config.timetable, self.proof());
         if matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.is_stale(now, timetable.lease)) {
             let ballot = self.new_ballot(); // parked for a whole lease: ask anew (H10)
             if let Phase::Bidding(bid) = &mut self.phase {
@@ -122,9 +122,9 @@ impl Lease {
         if now.boot < bid.proposal.next_send.boot {
             return;
         }
-        let ballot = bid.proposal.ballot;
+        let (ballot, proof) = (bid.proposal.ballot, proof);
         let message = match &bid.proposal.accept {
-            None => ToVoter::Prepare { ballot, park: true },
+            None => ToVoter::Prepare { ballot, park: true, fenced: proof },
             Some(accept) => ToVoter::Accept { ballot, value: accept.value },
         };
         let pause = if bid.proposal.accept.is_some() { timetable.step() } else { timetable.read_every() };
@@ -149,7 +149,10 @@ impl Lease {
                     return self.confirm(named); // a predecessor was faster: it handed over to this very life
                 }
                 let epoch = current.map_or(Epoch(0), |value| value.epoch).max(self.config.epoch_floor).next();
-                bid.proposal.propose(Value { epoch, holder: me, incarnation: bid.life }, now);
+                let incarnation = bid.life;
+                let Some(copies) = self.copies_to_bid(current) else { return self.abandon_bid() };
+                let Phase::Bidding(bid) = &mut self.phase else { return };
+                bid.proposal.propose(Value { epoch, holder: me, incarnation, copies }, now);
             }
             Phase::Held(_) => self.on_promise_held(from, ballot, accepted),
             Phase::HandingOver(handing) if handing.proposal.ballot == ballot => {
@@ -172,6 +175,13 @@ impl Lease {
             }
             Phase::Held(held) => held.on_refused(from, ballot, for_good, voters - majority + 1),
             _ => {}
+        }
+    }
+
+    /// What a parked bid waits for may be over: it is asked for again now.
+    pub(super) fn ask_at_once(&mut self) {
+        if let Phase::Bidding(bid) = &mut self.phase {
+            bid.proposal.next_send = self.now;
         }
     }
 
@@ -203,9 +213,13 @@ impl Lease {
                 self.hold(tenure, self.now.longest_since(self.free_since.unwrap_or(began)));
             }
             Phase::Held(held) => {
-                if held.on_accepted(from, ballot, lease, majority) {
-                    let epoch = held.tenure.value.epoch;
-                    self.journal(Event::Refreshed { epoch });
+                let Some(chosen) = held.on_accepted(from, ballot, lease, majority) else { return };
+                let changed = held.tenure.value.copies != chosen.copies;
+                held.set_is_chosen(chosen);
+                if changed {
+                    self.tell_copies();
+                } else {
+                    self.journal(Event::Refreshed { epoch: chosen.epoch });
                 }
             }
             Phase::HandingOver(_) => self.on_accepted_handing(from, ballot, lease),
@@ -227,6 +241,8 @@ impl Lease {
         self.next_hello = self.now;
         self.out.push(Command::Publish(tenure));
         self.out.push(Command::TakeRole);
+        self.forget_proof();
+        self.tell_copies();
         self.journal(Event::Acquired { epoch: tenure.value.epoch, from: None, took });
         self.fulfil_wish(tenure.value.epoch);
     }

@@ -123,12 +123,18 @@ impl Lease {
         if proposal.accept.is_none()
             && let Some(current) = proposal.promised_by(majority, now, timetable.lease)
         {
-            if current != Some(value) {
+            let Some(current) = current.filter(|current| current.is_of(&value)) else {
                 self.forget_tenure(); // deposed meanwhile: nothing left to hand over
                 return;
-            }
+            };
             let (holder, incarnation) = handing.successor;
-            proposal.propose(Value { epoch: value.epoch.next(), holder, incarnation }, now);
+            let copies = current.copies.next_tenure();
+            if !copies.may_lead(holder) && !taken_out(Fault::HandedToAnyCopy) {
+                let why = handing.why;
+                self.journal(Event::Released { epoch: value.epoch, why });
+                return self.release(value); // it has fallen behind meanwhile (D5)
+            }
+            proposal.propose(Value { epoch: value.epoch.next(), holder, incarnation, copies }, now);
         }
         if now.boot < proposal.next_send.boot {
             return;
@@ -136,7 +142,7 @@ impl Lease {
         proposal.next_send = now.plus(timetable.step());
         let ballot = proposal.ballot;
         let message = match &proposal.accept {
-            None => ToVoter::Prepare { ballot, park: false },
+            None => ToVoter::Prepare { ballot, park: false, fenced: None },
             Some(accept) => ToVoter::Accept { ballot, value: accept.value },
         };
         self.tell_voters(message);

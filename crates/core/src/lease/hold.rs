@@ -1,5 +1,6 @@
 //! Holding: renew on the grid, mend voters that fell behind, and stop believing in time (H2, H3, H6, H8).
 
+use super::copies::Wanted;
 use super::handover::Ending;
 use super::proposal::Proposal;
 use super::{CLAIM_TIMEOUT, Command, Event, Lease, Phase, Tenure, Why, YIELD_AGAIN};
@@ -51,7 +52,8 @@ pub(super) struct Held {
     /// Voters whose last answer was no: they need the value proposed again.
     stale: BTreeSet<NodeId>,
     pub refresh: Option<Proposal>,
-    refresh_not_before: Stamp,
+    pub(super) refresh_not_before: Stamp,
+    pub wanted: Wanted,
     pub ending: Option<Ending>,
     /// When the end of the role is asked for again.
     pub yield_again: Stamp,
@@ -70,6 +72,7 @@ impl Held {
             stale: BTreeSet::new(),
             refresh: None,
             refresh_not_before: now,
+            wanted: Wanted::default(),
             ending: None,
             yield_again: now,
         }
@@ -114,15 +117,12 @@ impl Held {
         }
     }
 
-    /// True when the value stands under the new ballot at a majority.
-    pub fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration, majority: usize) -> bool {
+    /// The value that stands under the new ballot at a majority, once it does.
+    pub fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration, majority: usize) -> Option<Value> {
         self.stale.remove(&from); // also the last one, which comes when a majority is complete
-        let Some(refresh) = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot) else { return false };
-        if refresh.on_accepted(from, lease, majority).is_none() {
-            return false;
-        }
-        self.refresh = None;
-        true
+        let refresh = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot)?;
+        refresh.on_accepted(from, lease, majority)?;
+        Some(self.refresh.take()?.accept?.value)
     }
 }
 
@@ -246,9 +246,10 @@ impl Lease {
         let lease = self.config.timetable.lease;
         let Phase::Held(held) = &mut self.phase else { return };
         let prepared_for_handover = held.ending.is_some();
+        let due = !held.stale.is_empty() || held.set_is_due(self.config.data.is_some());
         if held.refresh.is_none()
             && !prepared_for_handover
-            && !held.stale.is_empty()
+            && due
             && !taken_out(Fault::NoRefresh)
             && now.any_past(held.refresh_not_before)
         {
@@ -272,17 +273,22 @@ impl Lease {
             && let Some(current) = refresh.promised_by(majority, now, lease)
         {
             match current {
-                Some(newest) if newest == value => refresh.propose(value, now),
+                Some(newest) if newest.is_of(&value) => {
+                    let next = held.next_value(newest);
+                    held.refresh.as_mut().expect("it is being dealt with").propose(next, now);
+                }
                 Some(newest) => return self.depose(newest.holder),
                 None => unreachable!("a majority accepted our value, and any majority has a member of it"),
             }
         }
+        let Phase::Held(held) = &mut self.phase else { return };
+        let Some(refresh) = &mut held.refresh else { return };
         if now.boot < refresh.next_send.boot {
             return;
         }
         refresh.next_send = now.plus(step);
         let message = match &refresh.accept {
-            None => ToVoter::Prepare { ballot, park: false },
+            None => ToVoter::Prepare { ballot, park: false, fenced: None },
             Some(accept) => ToVoter::Accept { ballot, value: accept.value },
         };
         self.tell_voters(message);

@@ -97,11 +97,8 @@ mod tests {
 
     #[test]
     fn the_newest_value_is_built_on_and_the_shortest_lease_counts_once_a_majority_is_there() {
-        let value = |epoch| Value {
-            epoch: crate::Epoch(epoch),
-            holder: NodeId(1),
-            incarnation: crate::Incarnation { boot: 1, nonce: 1 },
-        };
+        let life = crate::Incarnation { boot: 1, nonce: 1 };
+        let value = |epoch| Value::tenure(crate::Epoch(epoch), NodeId(1), life);
         let ballot = |counter| Ballot { counter, node: NodeId(1), nonce: 0 };
         let (now, lease) = (Stamp::default(), Duration::from_secs(2));
         let mut proposal = Proposal::new(ballot(9), now);

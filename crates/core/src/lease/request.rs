@@ -81,6 +81,9 @@ impl Lease {
         if to == me && !self.able() {
             return self.answer(request, Verdict::NotStandby);
         }
+        if to == me && !self.is_whole() {
+            return self.answer(request, Verdict::NotReady(me));
+        }
         if to == me {
             self.abstain_until = None;
             self.next_hello = self.now;

@@ -13,6 +13,8 @@ pub(super) struct VoterView {
     pub heard: Option<Stamp>,
     /// When it last answered with its state or a live lease.
     pub read: Option<Stamp>,
+    /// When it last said what it has accepted.
+    pub told: Option<Stamp>,
     pub accepted: Option<(Ballot, Value)>,
     pub live: Option<(LiveLease, Stamp)>,
     pub silent: bool,
@@ -43,12 +45,16 @@ impl Lease {
         view.heard = Some(now);
         let (counter, live) = match *message {
             FromVoter::State { promised, accepted, live } => {
-                view.accepted = accepted;
+                (view.accepted, view.told) = (accepted, Some(now));
                 (promised.counter, Some(live))
             }
             FromVoter::Refused { promised, live, .. } => (promised.counter, Some(live)),
             FromVoter::Renewed { promised, .. } => (promised.counter, None),
-            FromVoter::Promise { .. } | FromVoter::Accepted { .. } => (0, None),
+            FromVoter::Promise { accepted, .. } => {
+                (view.accepted, view.told) = (accepted, Some(now));
+                (0, None)
+            }
+            FromVoter::Accepted { .. } => (0, None),
         };
         if let Some(live) = live {
             view.read = Some(now);
@@ -100,6 +106,12 @@ impl Lease {
         }
     }
 
+    /// Whether a majority has lately said what it has accepted.
+    pub(super) fn was_told(&self) -> bool {
+        let lately = |told: Stamp| self.now.longest_since(told) <= self.config.timetable.lease / 2;
+        self.voters.values().filter(|view| view.told.is_some_and(lately)).count() >= self.majority()
+    }
+
     pub(super) fn answering(&self) -> usize {
         self.voters.values().filter(|view| view.heard.is_some() && !view.silent).count()
     }
@@ -134,8 +146,9 @@ impl Lease {
         // Just often enough to notice a voter that falls silent, and not one whose answer was lost.
         let every = if self.idles() { timetable.lease / 3 } else { timetable.read_every() };
         self.next_read = self.now.plus(every);
-        // What is parked is repeated as often, and its refusals say the same.
+        // What is parked is repeated as often, and its refusals say the same, but for what is recorded: who shoots has to know.
         let parks = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_none());
+        let parks = parks && self.config.fence.is_none();
         if !matches!(self.phase, Phase::Held(_)) && !parks {
             self.tell_voters(ToVoter::Read);
         }

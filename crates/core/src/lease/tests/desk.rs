@@ -32,6 +32,8 @@ pub fn config(me: NodeId, candidates: &[NodeId]) -> LeaseConfig {
         failback: false,
         automatic: true,
         epoch_floor: Epoch(0),
+        data: None,
+        fence: None,
         moves_per_hour: 0,
     }
 }
@@ -42,6 +44,8 @@ pub struct Desk {
     pub voters: BTreeMap<NodeId, Voter>,
     /// Nobody hears these, and they hear nobody.
     pub cut: BTreeSet<NodeId>,
+    /// No candidate hears another.
+    pub deaf: bool,
     /// Whether roles start and stop at once, with the proof.
     pub gates: bool,
     /// What was decided, by whom, at which millisecond.
@@ -71,6 +75,7 @@ impl Desk {
             leases: BTreeMap::new(),
             voters: VOTERS.map(|id| (id, voter())).into(),
             cut: BTreeSet::new(),
+            deaf: false,
             gates,
             events: Vec::new(),
             answers: Vec::new(),
@@ -120,7 +125,7 @@ impl Desk {
                 let commands = self.voters.get_mut(&to).expect("a voter").handle(self.now, from, message);
                 self.voted(to, commands);
             }
-            Command::ToPeer { to, message } if !self.cut.contains(&from) => {
+            Command::ToPeer { to, message } if !self.cut.contains(&from) && !self.deaf => {
                 self.feed(to, Input::Peer { from, message });
             }
             Command::Journal(event) => self.events.push((from, ms, event)),

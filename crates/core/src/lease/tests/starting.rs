@@ -112,7 +112,7 @@ fn a_bid_that_is_outbid_comes_back_after_a_random_while() {
     desk.stop(A, crate::lease::Ended::Stopped);
     desk.run(2900); // it let go by itself: it stays away for the hold-down
     for voter in desk.voters.values_mut() {
-        voter.handle(desk.now, A, ToVoter::Prepare { ballot: high, park: false });
+        voter.handle(desk.now, A, ToVoter::Prepare { ballot: high, park: false, fenced: None });
     }
     desk.run(400);
     let lost = desk.told(A).into_iter().find_map(|event| match event {

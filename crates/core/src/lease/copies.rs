@@ -1,0 +1,110 @@
+//! Who has the data: the holder changes the set of whole copies through the voters (D1 to D4, H4), one change at a time.
+//!
+//! The volume asks with [`super::Input::InSync`] and acknowledges a write when every node of [`Lease::ack_set`] has it. A copy that is
+//! asked to go is waited for until the voters have agreed; one that is asked to come is waited for from the question on. A
+//! change that fails or whose fate is unknown is asked for again under a higher ballot, after a new phase 1: what may have been
+//! chosen stays in the set until something newer is.
+
+use super::hold::Held;
+use super::{Command, Lease, Phase};
+use crate::ballot::Value;
+use crate::copies::{Copies, NodeSet};
+use crate::fault::{Fault, taken_out};
+
+/// What is wanted of the set, and what of it may be so already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// What the volume asked for last.
+    set: Option<NodeSet>,
+    /// Everything that was proposed since something was known to be chosen.
+    maybe: NodeSet,
+}
+
+impl Held {
+    /// The copies that were chosen last, as far as this daemon knows; after a restart, or when a predecessor named this node,
+    /// it has to ask first.
+    fn known(&self) -> Option<Copies> {
+        Some(self.tenure.value.copies).filter(|copies| copies.generation != 0)
+    }
+
+    /// Whether the voters have to be asked: for what they know, or for a change.
+    pub(super) fn set_is_due(&self, data: bool) -> bool {
+        let unmet = |copies: Copies| self.wanted.set.is_some_and(|wanted| wanted != copies.insync);
+        data && self.known().is_none_or(unmet)
+    }
+
+    /// What to propose, given what a majority has promised to know nothing newer than.
+    pub(super) fn next_value(&mut self, base: Value) -> Value {
+        let copies = match self.wanted.set {
+            Some(insync) if insync != base.copies.insync => Copies { rev: base.copies.rev + 1, insync, ..base.copies },
+            _ => base.copies,
+        };
+        self.wanted.maybe = self.wanted.maybe.union(&copies.insync).union(&base.copies.insync);
+        Value { copies, ..base }
+    }
+
+    /// `value` is chosen, and with that nothing older can be any more.
+    pub(super) fn set_is_chosen(&mut self, value: Value) {
+        self.tenure.value = value;
+        self.wanted.maybe = value.copies.insync;
+    }
+}
+
+impl Lease {
+    /// The volume wants these nodes, and no others, to be waited for.
+    pub(super) fn on_in_sync(&mut self, set: NodeSet) {
+        let sane = set.contains(self.config.me) && set.iter().all(|node| self.config.candidates.contains(&node));
+        if let (Phase::Held(held), true) = (&mut self.phase, sane && self.config.data.is_some()) {
+            held.wanted.set = Some(set);
+            held.refresh_not_before = self.now;
+        }
+    }
+
+    /// D1, D2: a write is acknowledged when each of these nodes has it. `None`: nothing may be acknowledged here.
+    #[must_use]
+    pub fn ack_set(&self) -> Option<NodeSet> {
+        let Phase::Held(held) = &self.phase else { return None };
+        let chosen = held.known()?.insync;
+        let wanted = held.wanted.set.unwrap_or(chosen);
+        if taken_out(Fault::OnlyChosenCounts) {
+            return Some(chosen);
+        }
+        if taken_out(Fault::DropsAtOnce) {
+            return Some(wanted);
+        }
+        Some(chosen.union(&wanted).union(&held.wanted.maybe))
+    }
+
+    /// The copies that the voters agreed on last, while this node holds and has heard of it.
+    #[must_use]
+    pub fn copies(&self) -> Option<Copies> {
+        let Phase::Held(held) = &self.phase else { return None };
+        held.known()
+    }
+
+    /// D5: whether this node has a whole copy, by what the voters said last.
+    pub(super) fn is_whole(&self) -> bool {
+        let newest = self.voters.values().filter_map(|view| view.accepted).max_by_key(|(ballot, _)| *ballot);
+        let born_here = self.config.data.is_none_or(|data| data.born_here);
+        newest.map_or(born_here, |(_, value)| value.copies.may_lead(self.config.me)) || taken_out(Fault::AnyCopyLeads)
+    }
+
+    /// What a bid proposes for the copies, given the newest value there is; `None`: this node may not lead (D0, D5, D8).
+    pub(super) fn copies_to_bid(&mut self, current: Option<Value>) -> Option<Copies> {
+        let me = self.config.me;
+        match (current, self.config.data) {
+            (None, None) => Some(Copies::default()),
+            (None, Some(data)) if data.born_here => Some(Copies::born(self.rng.bits(), me)),
+            (None, Some(_)) => None,
+            (Some(value), _) => {
+                let whole = value.copies.may_lead(me) || taken_out(Fault::AnyCopyLeads);
+                whole.then(|| value.copies.next_tenure())
+            }
+        }
+    }
+
+    /// Tells the volume what is chosen.
+    pub(super) fn tell_copies(&mut self) {
+        self.out.extend(self.copies().map(Command::Copies));
+    }
+}

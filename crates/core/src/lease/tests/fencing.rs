@@ -1,0 +1,110 @@
+//! Shooting: whom, when, and what a proof is good for (F1, F2, F6).
+
+use super::desk::*;
+use crate::lease::{Command, FenceConfig, Input, LeaseConfig};
+use crate::message::Fenced;
+use std::time::Duration;
+
+fn armed(config: &mut LeaseConfig) {
+    let delay = Duration::from_millis(if config.me == A { 0 } else { 100 });
+    config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay });
+}
+
+fn led_by_a() -> Desk {
+    let mut desk = Desk::new(&[A, B], &[A, B], armed);
+    desk.run(2000);
+    assert_eq!(desk.leader(), Some(A));
+    desk
+}
+
+/// Who was shot at, and when.
+fn shots(desk: &Desk) -> Vec<(u64, Fenced)> {
+    let all = desk.commands.iter().filter_map(|(_, ms, command)| match command {
+        Command::Fence(target) => Some((*ms, *target)),
+        _ => None,
+    });
+    all.collect()
+}
+
+fn power_cut(desk: &mut Desk) -> Fenced {
+    let incarnation = desk.status(A).tenure.unwrap().incarnation;
+    desk.cut.insert(A);
+    desk.leases.remove(&A);
+    Fenced { node: A, incarnation }
+}
+
+#[test]
+fn f1_a_proof_ends_the_wait_for_the_lease() {
+    let mut desk = led_by_a();
+    let life = power_cut(&mut desk);
+    desk.run(800);
+    let fired = shots(&desk);
+    assert_eq!(fired.iter().map(|(_, target)| *target).collect::<Vec<_>>(), [life], "once");
+    assert!((2600..2800).contains(&fired[0].0), "after its silence and half a lease: {fired:?}");
+    assert_eq!(desk.leader(), None);
+    desk.input(B, Input::FenceEnded { target: life, proven: true });
+    desk.run(20);
+    assert_eq!(desk.leader(), Some(B), "the lease would have run for 400 ms more");
+}
+
+#[test]
+fn a_failed_shot_proves_nothing_and_is_repeated_a_lease_later() {
+    let mut desk = led_by_a();
+    let life = power_cut(&mut desk);
+    desk.run(750);
+    assert_eq!(shots(&desk).len(), 1);
+    desk.input(B, Input::FenceEnded { target: life, proven: false });
+    desk.run(100);
+    assert_eq!(desk.leader(), None);
+    desk.run(600);
+    assert_eq!(desk.leader(), Some(B), "by the end of the lease, as ever");
+    assert_eq!(shots(&desk).len(), 1, "nobody is left to shoot");
+    desk.input(B, Input::FenceEnded { target: life, proven: true }); // nobody asked
+    desk.run(100);
+    assert_eq!(desk.leader(), Some(B));
+}
+
+#[test]
+fn nobody_is_shot_who_renews_though_this_node_does_not_hear_it() {
+    let mut desk = led_by_a();
+    desk.commands.clear();
+    let peers: Vec<_> = desk.leases.keys().copied().collect();
+    assert_eq!(peers, [A, B]);
+    desk.deaf = true; // the candidates hear the voters only
+    desk.run(10_000);
+    assert_eq!((shots(&desk), desk.leader()), (Vec::new(), Some(A)));
+}
+
+#[test]
+fn f2_whoever_may_not_lead_does_not_shoot() {
+    for forbid in [Input::Standby(false), Input::Pause(true)] {
+        let mut desk = led_by_a();
+        desk.input(B, forbid.clone());
+        power_cut(&mut desk);
+        desk.run(5000);
+        assert_eq!(shots(&desk), [], "{forbid:?}");
+    }
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| {
+        armed(config);
+        config.data = Some(crate::lease::DataConfig { born_here: config.me == A });
+    });
+    desk.run(2000);
+    power_cut(&mut desk);
+    desk.run(5000);
+    assert_eq!((shots(&desk), desk.leader()), (Vec::new(), None), "B has no whole copy");
+}
+
+#[test]
+fn f6_the_less_preferred_waits_longer() {
+    let candidates = [A, B, C];
+    let mut desk = Desk::new(&candidates, &candidates, |config| {
+        let delay = Duration::from_millis(150 * (config.me.0 - 1));
+        config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay });
+    });
+    desk.run(2000);
+    power_cut(&mut desk);
+    desk.run(1000);
+    let all = desk.commands.iter().filter(|(.., command)| matches!(command, Command::Fence(_)));
+    let times: Vec<_> = all.map(|(who, ms, _)| (*who, *ms)).collect();
+    assert!(matches!(times[..], [(B, first), (C, second)] if second >= first + 100), "{times:?}");
+}
