@@ -62,6 +62,9 @@ impl World {
             return;
         };
         let epoch = page.value.epoch.0;
+        if part.replica.last.0 > epoch {
+            return; // D6: its own copy has heard of a later one
+        }
         if part.writer.epoch != epoch {
             // What its predecessor wrote last and did not acknowledge, it makes its own.
             part.writer = Writer { epoch, since: now, ..Writer::default() };

@@ -1,8 +1,10 @@
-//! `hotspare-model [--seconds N]`: checks every state within small bounds; then leaves out a rule at a time and makes sure that
+//! `hotspare-model [--seconds N] [register|copies]`: checks every state within small bounds; then leaves out a rule at a time and makes sure that
 //! this is noticed.
 
+mod copies;
 mod model;
 
+use copies::Copies;
 use model::{Register, Replace};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::process::ExitCode;
@@ -14,16 +16,31 @@ fn number(name: &str, default: u64) -> u64 {
     at.and_then(|at| args.get(at + 1)).and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// Everything within `bounds`; true if all of it was seen and nothing is broken.
+/// What a checker asks of a model's states, or of its actions.
+trait Part: Clone + PartialEq + std::fmt::Debug + std::hash::Hash + Send + Sync {}
+impl<T: Clone + PartialEq + std::fmt::Debug + std::hash::Hash + Send + Sync> Part for T {}
+
+/// A model that a checker's threads can share.
+trait Shared: Model<State: Part, Action: Part> + Send + Sync {}
+impl<M: Model<State: Part, Action: Part> + Send + Sync> Shared for M {}
+
+/// Everything within the bounds of the register's model.
 fn exhaust(bounds: &Register, must_see: &[&str], limit: Duration) -> bool {
+    let Register { ballots, rounds, lives, .. } = bounds;
+    let name = format!("ballots up to {ballots}, rounds up to {rounds}, lives up to {lives}");
+    see_all(&name, bounds.clone(), must_see, limit)
+}
+
+/// True if all of `model` was seen, `must_see` in it, and nothing is broken.
+fn see_all<M>(name: &str, model: M, must_see: &[&str], limit: Duration) -> bool
+where
+    M: Shared + 'static,
+{
     let began = Instant::now();
-    let checked = bounds.clone().checker().threads(2).timeout(limit).spawn_bfs().join();
+    let checked = model.checker().threads(2).timeout(limit).spawn_bfs().join();
     let all = checked.is_done() && began.elapsed() < limit;
     println!(
-        "ballots up to {}, rounds up to {}, lives up to {}: {} steps, {} states, depth {}, {:.1} s, {}",
-        bounds.ballots,
-        bounds.rounds,
-        bounds.lives,
+        "{name}: {} steps, {} states, depth {}, {:.1} s, {}",
         checked.state_count(),
         checked.unique_state_count(),
         checked.max_depth(),
@@ -45,7 +62,10 @@ fn exhaust(bounds: &Register, must_see: &[&str], limit: Duration) -> bool {
 }
 
 /// Whether a model without one of the rules breaks a promise.
-fn noticed(what: &str, wrong: Register, limit: Duration) -> bool {
+fn noticed<M>(what: &str, wrong: M, limit: Duration) -> bool
+where
+    M: Shared + 'static,
+{
     let began = Instant::now();
     let checked = wrong.checker().threads(2).timeout(limit).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let broken: Vec<_> = checked.discoveries().into_keys().filter(|name| name.starts_with('I')).collect();
@@ -60,6 +80,20 @@ fn noticed(what: &str, wrong: Register, limit: Duration) -> bool {
 
 fn main() -> ExitCode {
     let limit = Duration::from_secs(number("--seconds", 120));
+    let asked = |part: &str| std::env::args().any(|arg| arg == part);
+    let all = !asked("register") && !asked("copies");
+    let mut well = true;
+    if all || asked("register") {
+        well &= register(limit);
+    }
+    if all || asked("copies") {
+        well &= copies(limit);
+    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Register, lease, parking, hand-over, and the replacement of a voter.
+fn register(limit: Duration) -> bool {
     let right = |ballots, rounds, lives| Register {
         ballots,
         rounds,
@@ -94,5 +128,31 @@ fn main() -> ExitCode {
     ] {
         well &= noticed(what, replaced(replace, 2, 0, 0), limit);
     }
-    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    well
+}
+
+/// The set of whole copies.
+fn copies(limit: Duration) -> bool {
+    let mut well = true;
+    let right = Copies::RIGHT;
+    let dropped = "a copy is dropped, and a write acknowledged without it";
+    let taken = "a copy takes over with a write that its predecessor acknowledged";
+    let both = "two nodes believe that they lead";
+    for (bounds, must_see) in [
+        (right.clone(), &[dropped, taken, both][..]),
+        (Copies { ballots: 4, writes: 1, ..right.clone() }, &[taken, both]),
+    ] {
+        let name = format!("three copies, ballots up to {}, writes up to {}", bounds.ballots, bounds.writes);
+        well &= see_all(&name, bounds, must_see, limit);
+    }
+    for (what, wrong) in [
+        ("D1 (what may be chosen does not count)", Copies { maybe: false, ..right.clone() }),
+        ("D3 (a copy that goes is not waited for)", Copies { waits: false, maybe: false, ..right.clone() }),
+        ("D4 (a copy comes before it has everything)", Copies { copied: false, ..right.clone() }),
+        ("D5 (any copy leads)", Copies { whole: false, ..right.clone() }),
+        ("D6 (an old epoch writes)", Copies { fenced: false, ..right }),
+    ] {
+        well &= noticed(what, wrong, limit);
+    }
+    well
 }
