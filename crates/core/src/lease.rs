@@ -364,11 +364,11 @@ impl Lease {
             return;
         }
         match message {
-            PeerMessage::Hello { ready, holding, pause } => {
+            PeerMessage::Hello { ready, holding, pause, sent } => {
                 if pause.version > self.pause.version {
                     self.set_pause(pause);
                 }
-                self.note_peer(from, ready, holding);
+                self.note_peer(from, ready, holding, sent);
             }
             PeerMessage::Ask { request, to } => self.on_ask(from, request, to),
             PeerMessage::Answer { request, verdict } => self.on_answer(request, verdict),

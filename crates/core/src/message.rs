@@ -99,6 +99,7 @@ pub enum PeerMessage {
         ready: Option<Incarnation>,
         holding: Option<Epoch>,
         pause: Pause,
+        sent: Sent,
     },
     /// An operator's wish that `to` take over. Answered with [`PeerMessage::Answer`] under the same number.
     Ask {
@@ -114,6 +115,23 @@ pub enum PeerMessage {
         epoch: Epoch,
         incarnation: Incarnation,
     },
+}
+
+/// When something was said, by its sender's boot clock: what overtakes it on the way is newer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// A digest of the sender's boot id: times of two boots cannot be compared.
+    pub boot: u64,
+    /// Nanoseconds of its boot clock.
+    pub at: u64,
+}
+
+impl Sent {
+    /// Whether `other` was said before this, as far as can be said.
+    #[must_use]
+    pub fn is_after(&self, other: &Sent) -> bool {
+        self.boot != other.boot || self.at >= other.at
+    }
 }
 
 /// Whether moves that nobody asked for are stopped. One for the whole group: the candidates tell each other, and the

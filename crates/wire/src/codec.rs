@@ -2,7 +2,9 @@
 
 use hotspare_core::copies::COPIES_MAX;
 use hotspare_core::joining::Stage;
-use hotspare_core::message::{Answer, Fellow, Fenced, FromVoter, LiveLease, Pause, PeerMessage, Refusal, ToVoter};
+use hotspare_core::message::{
+    Answer, Fellow, Fenced, FromVoter, LiveLease, Pause, PeerMessage, Refusal, Sent, ToVoter,
+};
 use hotspare_core::voter::Register;
 use hotspare_core::{Ballot, Copies, Epoch, GroupId, Incarnation, NodeId, NodeSet, Stamp, Value};
 use std::time::Duration;
@@ -370,12 +372,14 @@ pub(crate) fn stage_of(byte: u8) -> Result<Stage, Malformed> {
 
 fn peer(w: &mut Writer, message: &PeerMessage) {
     match *message {
-        PeerMessage::Hello { ready, holding, pause } => {
+        PeerMessage::Hello { ready, holding, pause, sent } => {
             w.u8(32);
             w.option(ready, Writer::incarnation);
             w.option(holding, |w, epoch| w.u64(epoch.0));
             w.u64(pause.version);
             w.u8(u8::from(pause.on));
+            w.u64(sent.boot);
+            w.u64(sent.at);
         }
         PeerMessage::Ask { request, to } => {
             w.u8(33);
@@ -400,7 +404,7 @@ fn read_peer(r: &mut Reader, tag: u8) -> Result<PeerMessage, Malformed> {
         32 => {
             let (ready, holding) = (r.option(Reader::incarnation)?, r.option(Reader::epoch)?);
             let pause = Pause { version: r.u64()?, on: pick(&[false, true], "pause", r.u8()?)? };
-            PeerMessage::Hello { ready, holding, pause }
+            PeerMessage::Hello { ready, holding, pause, sent: Sent { boot: r.u64()?, at: r.u64()? } }
         }
         33 => PeerMessage::Ask { request: r.u64()?, to: r.node()? },
         34 => PeerMessage::Answer { request: r.u64()?, verdict: pick(&ANSWERS, "answer", r.u8()?)? },
@@ -453,6 +457,7 @@ mod tests {
     Copies { generation, rev, insync: NodeSet::of(nodes.into_iter().map(NodeId)).unwrap() } } }
     prop_compose! { fn value()(epoch: u64, holder: u64, incarnation in life(), copies in proptest::option::of(copies())) -> Value {
     Value { epoch: Epoch(epoch), holder: NodeId(holder), incarnation, copies: copies.unwrap_or_default() } } }
+    prop_compose! { fn sent()(boot: u64, at: u64) -> Sent { Sent { boot, at } } }
     prop_compose! { fn fenced()(node: u64, incarnation in life()) -> Fenced { Fenced { node: NodeId(node), incarnation } } }
     prop_compose! { fn live()(holder: u64, epoch: u64, left: u64) -> LiveLease {
     LiveLease { holder: NodeId(holder), epoch: Epoch(epoch), left: Duration::from_nanos(left) } } }
@@ -499,12 +504,11 @@ mod tests {
             (any::<u64>(), any::<u64>(), any::<bool>(), ballot()).prop_map(|(round, ns, granted, promised)| {
                 Body::FromVoter(FromVoter::Renewed { round, lease: Duration::from_nanos(ns), granted, promised })
             }),
-            (proptest::option::of(life()), proptest::option::of(any::<u64>()), any::<u64>(), any::<bool>()).prop_map(
-                |(ready, epoch, version, on)| {
+            (proptest::option::of(life()), proptest::option::of(any::<u64>()), any::<u64>(), any::<bool>(), sent())
+                .prop_map(|(ready, epoch, version, on, sent)| {
                     let pause = Pause { version, on };
-                    Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch), pause })
-                }
-            ),
+                    Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch), pause, sent })
+                }),
             (any::<u64>(), any::<u64>())
                 .prop_map(|(request, to)| Body::Peer(PeerMessage::Ask { request, to: NodeId(to) })),
             (any::<u64>(), 0..4_usize)

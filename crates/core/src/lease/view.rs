@@ -4,7 +4,7 @@ use super::{Command, Event, Lease, Phase};
 use crate::ballot::{Ballot, Value};
 use crate::fault::{Fault, taken_out};
 use crate::id::{Epoch, Incarnation, NodeId};
-use crate::message::{FromVoter, LiveLease, PeerMessage, ToVoter};
+use crate::message::{FromVoter, LiveLease, PeerMessage, Sent, ToVoter};
 use crate::time::Stamp;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +26,7 @@ pub(super) struct PeerView {
     pub ready: Option<Incarnation>,
     pub ready_since: Stamp,
     pub holding: Option<Epoch>,
+    pub sent: Sent,
 }
 
 /// What a fresh majority of the voters says of the lease.
@@ -67,11 +68,14 @@ impl Lease {
         true
     }
 
-    pub(super) fn note_peer(&mut self, from: NodeId, ready: Option<Incarnation>, holding: Option<Epoch>) {
+    pub(super) fn note_peer(&mut self, from: NodeId, ready: Option<Incarnation>, holding: Option<Epoch>, sent: Sent) {
         let now = self.now;
+        if self.peers.get(&from).is_some_and(|peer| !sent.is_after(&peer.sent)) {
+            return; // overtaken on the way
+        }
         let known = self.peers.get(&from).filter(|peer| peer.ready.is_some() && ready.is_some());
         let ready_since = known.map_or(now, |peer| peer.ready_since);
-        self.peers.insert(from, PeerView { heard: now, ready, ready_since, holding });
+        self.peers.insert(from, PeerView { heard: now, ready, ready_since, holding, sent });
         if holding.is_some() && holding > self.epoch_of_phase() && !taken_out(Fault::LaterEpochIgnored) {
             self.seen_holder = true;
             self.depose(from); // H6
@@ -170,10 +174,11 @@ impl Lease {
             Phase::Held(held) => Some(held.tenure.value.epoch),
             _ => None,
         };
-        let pause = self.pause;
+        let (pause, sent) = (self.pause, Sent { boot: self.boot, at: self.now.boot });
         for peer in self.config.candidates.clone() {
             if peer != self.config.me {
-                self.out.push(Command::ToPeer { to: peer, message: PeerMessage::Hello { ready, holding, pause } });
+                self.out
+                    .push(Command::ToPeer { to: peer, message: PeerMessage::Hello { ready, holding, pause, sent } });
             }
         }
     }

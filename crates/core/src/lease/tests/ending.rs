@@ -156,7 +156,12 @@ fn a_pause_is_everybodys_and_nothing_moves() {
     assert!(desk.status(A).paused && desk.told(A).contains(&Event::Paused));
     let kept = Command::Keep(Pause { version: 1, on: true });
     assert!([A, B].iter().all(|node| desk.commands.iter().any(|(who, _, it)| who == node && *it == kept)));
-    let old = PeerMessage::Hello { ready: None, holding: None, pause: Pause { version: 1, on: false } };
+    let old = PeerMessage::Hello {
+        ready: None,
+        holding: None,
+        pause: Pause { version: 1, on: false },
+        sent: Default::default(),
+    };
     desk.input(A, Input::Peer { from: B, message: old });
     assert!(desk.status(A).paused, "the same version says nothing new");
     desk.input(A, Input::GiveUp);

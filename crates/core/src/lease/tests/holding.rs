@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::lease::{CLAIM_TIMEOUT, Command, Ended, Event, Input, Lease, PhaseName, Tenure, Why, YIELD_AGAIN};
-use crate::message::{FromVoter, Pause, PeerMessage, Refusal, ToVoter};
+use crate::message::{FromVoter, Pause, PeerMessage, Refusal, Sent, ToVoter};
 use crate::voter::{Memory, Voter};
 use crate::{Epoch, Timetable};
 use std::time::Duration;
@@ -117,7 +117,12 @@ fn a_stop_that_was_undone_is_asked_for_again() {
 fn a_later_epoch_anywhere_ends_it_and_an_earlier_one_does_not() {
     let mut desk = Desk::led_by_a();
     desk.gates = false;
-    let hello = |epoch| PeerMessage::Hello { ready: None, holding: Some(Epoch(epoch)), pause: Pause::default() };
+    let hello = |epoch| PeerMessage::Hello {
+        ready: None,
+        holding: Some(Epoch(epoch)),
+        pause: Pause::default(),
+        sent: Sent::default(),
+    };
     desk.input(A, Input::Peer { from: B, message: hello(1) });
     assert_eq!(desk.phase(A), PhaseName::Held);
     desk.input(A, Input::Peer { from: C, message: hello(9) });

@@ -34,7 +34,12 @@ fn who_has_seen_a_holder_waits_a_quarter_of_a_lease_for_each_ready_better_one() 
     desk.input(C, Input::Standby(false));
     desk.run(500);
     // Two better ones say that they are ready, and do nothing.
-    let hello = PeerMessage::Hello { ready: Some(Incarnation::default()), holding: None, pause: Pause::default() };
+    let hello = PeerMessage::Hello {
+        ready: Some(Incarnation::default()),
+        holding: None,
+        pause: Pause::default(),
+        sent: Default::default(),
+    };
     let mut last_renewal = 0;
     for n in 0..100 {
         for from in [A, B] {

@@ -198,3 +198,20 @@ fn a_granted_wish_is_lost_when_a_third_takes_over_and_one_that_was_not_granted_g
     desk.input(C, Input::Peer { from: B, message: busy });
     assert_eq!(desk.last_answer().map(|(.., verdict)| verdict), Some(Verdict::HolderBusy(B)));
 }
+
+#[test]
+fn what_was_said_earlier_and_comes_later_is_not_believed() {
+    use crate::message::{PeerMessage, Sent};
+    let mut desk = Desk::led_by_a();
+    let ready = |desk: &Desk| desk.status(A).peers[0].ready;
+    assert!(ready(&desk));
+    let says = |boot, at| {
+        let sent = Sent { boot, at };
+        let message = PeerMessage::Hello { ready: None, holding: None, pause: Default::default(), sent };
+        Input::Peer { from: B, message }
+    };
+    desk.input(A, says(B.0, at(1500).boot));
+    assert!(ready(&desk), "B has said since that it is ready");
+    desk.input(A, says(B.0 + 1, at(1).boot));
+    assert!(!ready(&desk), "in another boot: that one knows better");
+}
