@@ -360,6 +360,7 @@ impl World {
         let overdue = overdue(part, stamp);
         let Some(lease) = &mut part.lease else { return };
         part.named = lease.status().phase == PhaseName::Confirming;
+        part.held = matches!(lease.status().phase, PhaseName::Held | PhaseName::Yielding);
         let mut commands = lease.handle(stamp, standby);
         // A gate that hung up while the daemon was stopped is noticed when it goes on.
         commands.extend(lease.handle(stamp, Input::GateWaiting(part.shell.waiting.is_some())));

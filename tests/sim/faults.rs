@@ -348,8 +348,8 @@ fn change_config(world: &mut World, node: usize) {
 fn spoil_disk(world: &mut World, node: usize) {
     let one_byte = world.rng.one_in(2);
     let voters = world.profile.voters;
-    if node >= voters {
-        return;
+    if node >= voters || (!one_byte && world.profile.fence_votes) {
+        return; // with one of two registers gone, what the other knows is not all there is to know
     }
     if !one_byte && (world.spoilt.is_some_and(|known| known != node) || !world.others_vote(node)) {
         return;

@@ -208,8 +208,12 @@ pub struct Part {
     pub gate_broken_until: u64,
     /// A predecessor has named this node, which confirms it now.
     pub named: bool,
+    /// It held when it was last asked anything.
+    pub held: bool,
     /// What this voter owes, in true time: nobody but the node may be promised anything before.
     pub owes: Option<((NodeId, Incarnation), u64)>,
+    /// F4: until then a voter that joins again may owe a lease of its former life.
+    pub owed_until: Option<Stamp>,
     /// On disk: this node's copy of the data.
     pub replica: Replica,
     /// What it knows of the others' while it leads.
@@ -247,6 +251,7 @@ impl Part {
             abstains_until: 0,
             asked: false,
             named: false,
+            held: false,
             idle_since: None,
             told_off: false,
             meddled: false,
@@ -254,6 +259,7 @@ impl Part {
             untaken_since: None,
             gate_broken_until: 0,
             owes: None,
+            owed_until: None,
             replica: Replica::default(),
             writer: Writer::default(),
             disk_lease: Duration::ZERO,

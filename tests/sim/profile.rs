@@ -22,6 +22,8 @@ pub struct Profile {
     pub data: bool,
     /// The candidates can shoot each other.
     pub fences: bool,
+    /// And there are two voters: one that was shot counts as granted (F3, F4).
+    pub fence_votes: bool,
     /// How long the safety phase lasts.
     pub faults_for: Duration,
 }
@@ -49,6 +51,7 @@ pub fn all() -> Vec<Profile> {
         pauses: false,
         data: false,
         fences: false,
+        fence_votes: false,
         faults_for: Duration::from_secs(120),
     };
     vec![
@@ -71,6 +74,7 @@ pub fn all() -> Vec<Profile> {
         Profile { name: "paused-machines", pauses: true, ..base.clone() },
         Profile { name: "data", data: true, ..base.clone() },
         Profile { name: "fencing", fences: true, ..base.clone() },
+        Profile { name: "two-and-a-fence", voters: 2, fences: true, fence_votes: true, data: true, ..base.clone() },
         Profile { name: "three-copies", candidates: 3, data: true, fences: true, ..base.clone() },
         Profile {
             name: "data-without-clocks",

@@ -31,6 +31,7 @@ pub enum ModelFault {
     ServiceOutlivesRole,
     NoGiveUp,
     OldEpochsWrite,
+    VotesUnjoined,
 }
 
 thread_local! {
@@ -110,6 +111,7 @@ pub fn all() -> Vec<(Seeded, &'static str, &'static str)> {
         model(M::ServiceOutlivesRole, "units", "the user's unit is neither PartOf the role nor stopped with the gate"),
         model(M::NoGiveUp, "units", "the user's unit has no OnFailure"),
         model(M::FailureForgotten, "0013", "what failed while paused is not looked at when the pause ends"),
+        model(M::VotesUnjoined, "F4", "one of two voters votes after a power cycle before it has heard the other"),
         model(M::OldEpochsWrite, "D6", "a copy takes in what a former holder sends"),
         model(M::OldGateHauntsNewTenure, "leased", "a gate that hung up counts against the next tenure too"),
     ]);
@@ -162,6 +164,8 @@ fn core() -> Vec<(Seeded, &'static str, &'static str)> {
         core(F::ProofForAnyLife, "F1", "a proof of fencing ends the lease of any life of that node"),
         core(F::UnprovenCounts, "F1", "a fence agent that could not confirm counts as a proof"),
         core(F::IneligibleShoots, "F2", "a node that may not lead shoots"),
+        core(F::CreditForAnyBoot, "F3", "a proof that a voter was off in a former boot counts as its vote"),
+        core(F::CreditOutlivesReturn, "F4", "a voter that is back counts as granted without being asked"),
         core(F::OnlyChosenCounts, "D1, D4", "a copy that comes is waited for only when it is chosen"),
         core(F::DropsAtOnce, "D3", "a copy that goes is not waited for while the voters are asked"),
         core(F::AnyCopyLeads, "D5", "a node whose copy is not whole takes over"),

@@ -9,7 +9,11 @@ impl World {
     pub fn fence_config(&self, node: usize) -> Option<FenceConfig> {
         let lease = self.profile.lease;
         let rank = u32::try_from(node).expect("few nodes");
-        self.profile.fences.then(|| FenceConfig { silence: lease / 2, delay: lease * rank / 8 })
+        self.profile.fences.then(|| FenceConfig {
+            silence: lease / 2,
+            delay: lease * rank / 8,
+            votes: self.profile.fence_votes,
+        })
     }
 
     /// A node shoots: its agent takes a while.

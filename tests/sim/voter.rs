@@ -60,6 +60,9 @@ impl World {
                     {
                         let majority = hotspare_core::majority(self.profile.voters);
                         self.ledger[group].note((node, self.now), ballot, value, majority);
+                        if let FromVoter::Accepted { credit: true, .. } = message {
+                            self.ledger[group].note((1 - node, self.now), ballot, value, majority);
+                        }
                     }
                     self.send(node, to, group, Body::FromVoter(message));
                 }
@@ -98,6 +101,7 @@ impl World {
         }
         let (candidates, table) = (self.candidates(), self.timetable(node));
         let stamp = self.nodes[node].clock.read(self.now);
+        let fellow_boot = self.nodes.get(1 - node.min(1)).map_or(0, |fellow| fellow.boot);
         for group in 0..self.profile.groups {
             let part = &mut self.nodes[node].parts[group];
             let told = part.register;
@@ -115,15 +119,26 @@ impl World {
                 self.ledger[group].note((node, self.now), ballot, value, hotspare_core::majority(self.profile.voters));
             }
             let part = &mut self.nodes[node].parts[group];
-            if kept.stage != Stage::Joined {
+            let owed = Timetable::new(kept.lease.max(table.lease));
+            let alone = self.profile.fence_votes;
+            let returns =
+                alone && part.memory.is_none() && kept.stage == Stage::Joined && !out(ModelFault::VotesUnjoined);
+            if kept.stage != Stage::Joined || returns {
                 let voters: Vec<NodeId> = (0..self.profile.voters).map(id).collect();
                 let wait = Timetable::new(self.profile.lease * 3 / 2).quarantine();
-                let joining = Joining::new(id(node), &voters, kept.stage, (stamp, wait), self.rng.bits());
+                let stage = if returns { Stage::Fresh } else { kept.stage };
+                let mut joining = Joining::new(id(node), &voters, stage, (stamp, wait), (boot, self.rng.bits()));
+                if alone {
+                    joining = joining.waits_for_all(returns.then_some(kept.register));
+                }
+                let began = if kept.boot == boot { stamp } else { Stamp::default() };
+                let part = &mut self.nodes[node].parts[group];
+                part.owed_until = returns.then(|| began.plus(owed.quarantine()));
+                part.disk_lease = owed.lease;
                 self.nodes[node].parts[group].joining = Some(joining);
                 self.wake_voter_at(node, group, self.now);
                 continue;
             }
-            let owed = Timetable::new(kept.lease.max(table.lease));
             let quarantine = match part.memory {
                 Some(_) => None,
                 None if out(ModelFault::MemoryForgotten) => None,
@@ -133,7 +148,11 @@ impl World {
             part.disk_lease = owed.lease;
             part.disk.write(&Kept { boot, lease: owed.lease, ..kept }, SLOT);
             let memory = part.memory.filter(|_| !out(ModelFault::MemoryForgotten)).unwrap_or_default();
-            let voter = Voter::new(candidates.clone(), table, (kept.register, memory), quarantine);
+            let mut voter = Voter::new(candidates.clone(), table, (kept.register, memory), quarantine);
+            if alone {
+                let heard = out(ModelFault::VotesUnjoined).then_some(fellow_boot);
+                voter = voter.with_fence_vote(id(1 - node), heard.filter(|_| part.memory.is_none()));
+            }
             part.memory = Some(*voter.memory());
             part.voter = Some(voter);
         }
@@ -151,7 +170,8 @@ impl World {
 
     fn keep(&mut self, node: usize, group: usize, stage: Stage, register: Register) {
         let (candidates, table, boot) = (self.candidates(), self.timetable(node), self.nodes[node].boot);
-        let lease = table.lease;
+        let owed = self.nodes[node].parts[group].owed_until;
+        let lease = if owed.is_some() { self.nodes[node].parts[group].disk_lease } else { table.lease };
         self.stats.fsyncs += 1;
         let torn = self.faults_on && self.rng.one_in(40);
         let whole = if torn { usize::try_from(self.rng.below(SLOT as u64)).expect("small") } else { SLOT };
@@ -166,8 +186,14 @@ impl World {
             return;
         }
         part.register = register;
-        part.joining = None;
-        let voter = Voter::new(candidates, table, (register, Memory::default()), None);
+        // Whoever is recorded now, its predecessor's tenure is over: a lease of that one which a former life granted is, too.
+        part.owes.take_if(|((holder, _), _)| register.accepted.is_some_and(|(_, value)| value.holder != *holder));
+        let fellow = id(1 - node.min(1));
+        let heard = part.joining.take().and_then(|joining| joining.boot_of(fellow));
+        let mut voter = Voter::new(candidates, table, (register, Memory::default()), part.owed_until.take());
+        if self.profile.fence_votes {
+            voter = voter.with_fence_vote(fellow, heard);
+        }
         part.memory = Some(*voter.memory());
         part.voter = Some(voter);
         if let Some((ballot, value)) = register.accepted {
@@ -187,18 +213,27 @@ impl World {
     pub fn fellow(&mut self, node: usize, group: usize, from: NodeId, message: Fellow) {
         let part = &mut self.nodes[node].parts[group];
         let (stage, register) = match (&part.joining, &part.voter) {
-            (Some(joining), _) => (joining.stage(), Register::default()),
+            (Some(joining), _) => joining.known(),
             (None, Some(voter)) => (Stage::Joined, *voter.register()),
             (None, None) => return,
         };
+        let own_boot = self.nodes[node].boot;
+        let part = &mut self.nodes[node].parts[group];
         match message {
-            Fellow::Recall { .. } => {
-                let answer = Joining::answer(stage, register, &message).expect("it was asked");
+            Fellow::Recall { boot, .. } => {
+                if let Some(voter) = &mut part.voter {
+                    for command in voter.fellow_returned(boot) {
+                        if let VoterCommand::Remember(memory) = command {
+                            part.memory = Some(memory);
+                        }
+                    }
+                }
+                let answer = Joining::answer((stage, register), own_boot, &message).expect("it was asked");
                 self.send(node, from, group, Body::Fellow(answer));
             }
-            Fellow::Recalled { round, stage, register } => {
+            Fellow::Recalled { round, stage, register, boot } => {
                 let Some(joining) = &mut part.joining else { return };
-                let commands = joining.on_recalled(from, round, stage, register).into_iter().collect();
+                let commands = joining.on_recalled(from, round, (stage, register), boot).into_iter().collect();
                 self.join(node, group, commands);
             }
         }

@@ -93,8 +93,10 @@ impl ClusterVoter {
                     let commands = voter.handle(now, from, message);
                     carry_out(&self.config, seat, now, commands, &mut letters)?;
                 }
-                (Body::Fellow(Fellow::Recalled { round, stage, register }), Role::Joining(joining)) if !from_client => {
-                    let commands = joining.on_recalled(from, round, stage, register);
+                (Body::Fellow(Fellow::Recalled { round, stage, register, boot }), Role::Joining(joining))
+                    if !from_client =>
+                {
+                    let commands = joining.on_recalled(from, round, (stage, register), boot);
                     join(seat, commands.into_iter().collect(), &mut letters)?;
                 }
                 (Body::Fellow(message), _) if !from_client => {

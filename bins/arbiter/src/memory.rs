@@ -64,7 +64,8 @@ pub fn recall(path: &Path, (boot, voters): Life) -> Option<Memory> {
         Json::Null => Some(None),
         end => stamp(end).map(Some),
     };
-    Some(Memory { grant, released, quarantine: end(&json["quarantine"])?, forced: end(&json["forced"])? })
+    let (quarantine, forced) = (end(&json["quarantine"])?, end(&json["forced"])?);
+    Some(Memory { grant, released, quarantine, forced, ..Memory::default() })
 }
 
 #[cfg(test)]
@@ -79,7 +80,13 @@ mod tests {
         let value = Value::tenure(Epoch(3), NodeId(u64::MAX - 2), incarnation);
         let until = Stamp { boot: u64::MAX - 3, raw: 5 };
         let grant = Grant { holder: value.holder, incarnation, epoch: value.epoch, until };
-        let memory = Memory { grant: Some(grant), released: Some(value), quarantine: Some(until), forced: Some(until) };
+        let memory = Memory {
+            grant: Some(grant),
+            released: Some(value),
+            quarantine: Some(until),
+            forced: Some(until),
+            ..Memory::default()
+        };
         remember(&path, (9, 1), &memory);
         assert_eq!(recall(&path, (9, 1)), Some(memory));
         assert_eq!(recall(&path, (10, 1)), None);

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What a voter does in a group.
 pub enum Role {
     /// Its register is new: it finds out what it has to know.
-    Joining(Joining),
+    Joining(Box<Joining>),
     Voting(Box<Voter>),
 }
 
@@ -55,11 +55,11 @@ impl Seat {
         let digest = fnv1a(&voters.iter().flat_map(|voter| voter.0.to_be_bytes()).collect::<Vec<_>>());
         let wait = Timetable::new(LEASE_MAX).quarantine(); // the lease of a former configuration may have been longer
         let unjoined = if stage == Stage::Joined { Stage::Fresh } else { stage };
-        let joining = Joining::new(me.id, &voters, unjoined, (clock::now(), wait), clock::seed());
+        let joining = Joining::new(me.id, &voters, unjoined, (clock::now(), wait), (boot, clock::seed()));
         let owed = Timetable::new(store.kept.lease.max(group.timetable.lease));
         // What others have granted is bounded by now, not by the beginning of this machine's boot.
         let forced = (store.kept.era < era).then(|| clock::now().plus(owed.quarantine()));
-        let (group, life, role) = (group.clone(), (boot, digest), Role::Joining(joining));
+        let (group, life, role) = (group.clone(), (boot, digest), Role::Joining(Box::new(joining)));
         let mut seat = Seat { group, role, store, memory_path, life, era, forced };
         if stage == Stage::Joined {
             seat.role = Role::Voting(Box::new(seat.take_up_vote(owed)?));
@@ -132,8 +132,8 @@ impl Seat {
     #[must_use]
     pub fn recall(&self, question: &Fellow) -> Option<Fellow> {
         match &self.role {
-            Role::Joining(joining) => Joining::answer(joining.stage(), Register::default(), question),
-            Role::Voting(voter) => Joining::answer(Stage::Joined, *voter.register(), question),
+            Role::Joining(joining) => Joining::answer(joining.known(), self.life.0, question),
+            Role::Voting(voter) => Joining::answer((Stage::Joined, *voter.register()), self.life.0, question),
         }
     }
 

@@ -89,6 +89,10 @@ pub enum Fault {
     UnprovenCounts,
     /// F2: only a node that may lead, and would, shoots.
     IneligibleShoots,
+    /// F3: a proof that a voter is off is for the boot that it was heard in last.
+    CreditForAnyBoot,
+    /// F4: a voter that is back is asked again.
+    CreditOutlivesReturn,
     /// D1: what may be chosen counts like what is chosen.
     OnlyChosenCounts,
     /// D3: a copy is waited for until the voters have agreed to do without it.

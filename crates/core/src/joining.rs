@@ -32,6 +32,8 @@ pub enum Stage {
     /// All fellows were fresh or ready when it was fresh: nothing has ever been promised.
     Ready,
     Joined,
+    /// It has its register, and was off: where a fenced voter counts as granted, the others may have gone on without it (F4).
+    Returning,
 }
 
 /// What the shell must do.
@@ -58,7 +60,11 @@ pub struct Joining {
     round: u64,
     waited: bool,
     next_ask: Stamp,
-    answers: BTreeMap<NodeId, (Stage, Register)>,
+    answers: BTreeMap<NodeId, (Stage, Register, u64)>,
+    /// Names the boot of this machine.
+    boot: u64,
+    /// F4: this voter waits for all others, and what they know is added to this.
+    own: Option<Register>,
 }
 
 impl Joining {
@@ -70,9 +76,9 @@ impl Joining {
         voters: &[NodeId],
         stage: Stage,
         (now, quarantine): (Stamp, Duration),
-        nonce: u64,
+        (boot, nonce): (u64, u64),
     ) -> Joining {
-        assert!(stage != Stage::Joined);
+        assert!(matches!(stage, Stage::Fresh | Stage::Ready));
         let fellows: Vec<NodeId> = voters.iter().copied().filter(|voter| *voter != me).collect();
         let enough = voters.len() - crate::id::majority(voters.len()) + 1;
         let enough = if taken_out(Fault::JoinOnOneWord) { 1 } else { enough };
@@ -85,16 +91,41 @@ impl Joining {
             waited: taken_out(Fault::JoinWithoutWaiting),
             next_ask: now,
             answers: BTreeMap::new(),
+            boot,
+            own: None,
         }
+    }
+
+    /// F4: a fenced voter counts as granted here, so the others may have chosen without this one while it was off. With its register
+    /// whole it is back as soon as all of them have told what they know, and each of them knows by then that it is.
+    #[must_use]
+    pub fn waits_for_all(mut self, register: Option<Register>) -> Joining {
+        if register.is_some() {
+            (self.stage, self.waited) = (Stage::Returning, true);
+        }
+        self.own = Some(register.unwrap_or_default());
+        self
+    }
+
+    /// The boot of a fellow, as it told last.
+    #[must_use]
+    pub fn boot_of(&self, fellow: NodeId) -> Option<u64> {
+        self.answers.get(&fellow).map(|(.., boot)| *boot)
     }
 
     /// What a voter, joined or not, says to a fellow that asks.
     #[must_use]
-    pub fn answer(stage: Stage, register: Register, question: &Fellow) -> Option<Fellow> {
+    pub fn answer((stage, register): (Stage, Register), boot: u64, question: &Fellow) -> Option<Fellow> {
         match *question {
-            Fellow::Recall { round } => Some(Fellow::Recalled { round, stage, register }),
+            Fellow::Recall { round, .. } => Some(Fellow::Recalled { round, stage, register, boot }),
             Fellow::Recalled { .. } => None,
         }
+    }
+
+    /// What it can say of itself to a fellow that asks.
+    #[must_use]
+    pub fn known(&self) -> (Stage, Register) {
+        (self.stage, self.own.unwrap_or_default())
     }
 
     #[must_use]
@@ -128,25 +159,35 @@ impl Joining {
             return Vec::new();
         }
         self.next_ask = now.plus(ASK_AGAIN);
-        let message = Fellow::Recall { round: self.round };
+        let message = Fellow::Recall { round: self.round, boot: self.boot };
         self.fellows.iter().map(|to| JoinCommand::Send { to: *to, message }).collect()
     }
 
     /// Takes in the answer of a fellow.
-    pub fn on_recalled(&mut self, from: NodeId, round: u64, stage: Stage, register: Register) -> Option<JoinCommand> {
+    pub fn on_recalled(
+        &mut self,
+        from: NodeId,
+        round: u64,
+        (stage, register): (Stage, Register),
+        boot: u64,
+    ) -> Option<JoinCommand> {
         if round != self.round || !self.fellows.contains(&from) {
             return None;
         }
-        self.answers.insert(from, (stage, register));
+        self.answers.insert(from, (stage, register, boot));
         let all = |wanted: fn(Stage) -> bool| {
             let told = self.fellows.iter().filter_map(|fellow| self.answers.get(fellow));
-            told.filter(|(stage, _)| wanted(*stage)).count() == self.fellows.len()
+            told.filter(|(stage, ..)| wanted(*stage)).count() == self.fellows.len()
         };
         match self.stage {
-            Stage::Fresh if all(|stage| stage != Stage::Joined) => {
+            Stage::Returning if all(|stage| matches!(stage, Stage::Joined | Stage::Returning)) => Some(self.merged()),
+            Stage::Returning => None,
+            Stage::Fresh if all(|stage| matches!(stage, Stage::Fresh | Stage::Ready)) => {
                 self.stage = Stage::Ready;
                 Some(JoinCommand::Keep(Stage::Ready, Register::default()))
             }
+            Stage::Ready if self.own.is_some() && all(|stage| stage != Stage::Fresh) => Some(self.merged()),
+            Stage::Ready if self.own.is_some() => None,
             Stage::Ready if all(|stage| stage != Stage::Fresh) || stage == Stage::Joined => {
                 Some(JoinCommand::Keep(Stage::Joined, Register::default()))
             }
@@ -156,16 +197,27 @@ impl Joining {
     }
 
     fn recover(&self) -> Option<JoinCommand> {
-        let joined = self.answers.values().filter(|(stage, _)| *stage == Stage::Joined);
-        let known: Vec<Register> = joined.map(|(_, register)| *register).collect();
+        let joined = self.answers.values().filter(|(stage, ..)| *stage == Stage::Joined);
+        let known: Vec<Register> = joined.map(|(_, register, _)| *register).collect();
         if !self.waited || known.len() < self.enough {
             return None;
         }
-        let promised = known.iter().map(|register| register.promised).max().unwrap_or_default();
-        let accepted = known.iter().filter_map(|register| register.accepted).max_by_key(|(ballot, _)| *ballot);
-        let accepted = accepted.filter(|_| !taken_out(Fault::JoinForgetsValue));
-        Some(JoinCommand::Keep(Stage::Joined, Register { promised, accepted }))
+        Some(newest(&known))
     }
+
+    /// F4: what all of them know, this one among them.
+    fn merged(&self) -> JoinCommand {
+        let told = self.answers.values().map(|(_, register, _)| *register);
+        newest(&told.chain(self.own).collect::<Vec<_>>())
+    }
+}
+
+/// The highest promise and the newest value of `known`, to vote with.
+fn newest(known: &[Register]) -> JoinCommand {
+    let promised = known.iter().map(|register| register.promised).max().unwrap_or_default();
+    let accepted = known.iter().filter_map(|register| register.accepted).max_by_key(|(ballot, _)| *ballot);
+    let accepted = accepted.filter(|_| !taken_out(Fault::JoinForgetsValue));
+    JoinCommand::Keep(Stage::Joined, Register { promised, accepted })
 }
 
 #[cfg(test)]

@@ -352,10 +352,12 @@ impl Lease {
         }
         match message {
             FromVoter::State { .. } => self.notice_succession(),
-            FromVoter::Promise { ballot, accepted } => self.on_promise(from, ballot, accepted),
+            FromVoter::Promise { ballot, accepted, credit } => self.on_promise(from, ballot, (accepted, credit)),
             FromVoter::Refused { ballot, why, .. } => self.on_refused(from, ballot, why),
-            FromVoter::Accepted { ballot, lease } => self.on_accepted(from, ballot, lease),
-            FromVoter::Renewed { round, lease, granted, .. } => self.on_renewed(from, round, granted.then_some(lease)),
+            FromVoter::Accepted { ballot, lease, credit } => self.on_accepted(from, ballot, (lease, credit)),
+            FromVoter::Renewed { round, lease, granted, credit, .. } => {
+                self.on_renewed(from, (round, credit), granted.then_some(lease));
+            }
         }
     }
 

@@ -40,20 +40,20 @@ impl Fenced {
     }
 }
 
-/// A voter answers.
+/// A voter answers. `credit`: its fellow, the only other voter, is proven to be off, and this answer counts for both (F3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromVoter {
     /// The answer to a read.
     State { promised: Ballot, accepted: Option<(Ballot, Value)>, live: Option<LiveLease> },
     /// Phase 1 granted.
-    Promise { ballot: Ballot, accepted: Option<(Ballot, Value)> },
+    Promise { ballot: Ballot, accepted: Option<(Ballot, Value)>, credit: bool },
     /// Phase 1 or 2 refused.
     Refused { ballot: Ballot, promised: Ballot, why: Refusal, live: Option<LiveLease> },
     /// Phase 2 granted; `lease` is the length that this voter promises.
-    Accepted { ballot: Ballot, lease: Duration },
+    Accepted { ballot: Ballot, lease: Duration, credit: bool },
     /// The answer to a renewal of `round`. Not granted: this voter has another value or was asked to promise another
     /// node; the holder must propose its value again (V4, H8).
-    Renewed { round: u64, lease: Duration, granted: bool, promised: Ballot },
+    Renewed { round: u64, lease: Duration, granted: bool, promised: Ballot, credit: bool },
 }
 
 /// A lease that a voter is bound by at this moment.
@@ -85,10 +85,10 @@ pub enum Refusal {
 /// What two voters say to each other: only about joining (V8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fellow {
-    /// What do you know? The answer names the round.
-    Recall { round: u64 },
+    /// What do you know? The answer names the round. Whoever asks is back, in this boot.
+    Recall { round: u64, boot: u64 },
     /// A voter's stage, and what it has promised and accepted.
-    Recalled { round: u64, stage: Stage, register: Register },
+    Recalled { round: u64, stage: Stage, register: Register, boot: u64 },
 }
 
 /// A candidate tells another.

@@ -34,6 +34,10 @@ pub struct Memory {
     /// Until both clocks are here, leases may still be running that this voter had no part in: an operator said that a
     /// majority is gone for good, and that majority may have granted one (decision 0015).
     pub forced: Option<Stamp>,
+    /// F3: the only other voter is proven to be off, and counts as granted.
+    pub credit: bool,
+    /// The boot in which that one was heard last: a proof is for a boot.
+    pub fellow_boot: u64,
 }
 
 /// A promise to let nobody but `holder` take over before both clocks have reached `until`.
@@ -72,6 +76,8 @@ pub struct Voter {
     register: Register,
     memory: Memory,
     parked: Option<Parked>,
+    /// Where a fenced voter counts as granted: the other one of the two.
+    fellow: Option<NodeId>,
 }
 
 impl Voter {
@@ -87,7 +93,40 @@ impl Voter {
         memory.quarantine = quarantine.or(memory.quarantine);
         // A voter that never accepted a value never granted a lease: it owes nothing, whatever it forgot.
         memory.quarantine.take_if(|_| register.accepted.is_none() || taken_out(Fault::NoQuarantine));
-        Voter { candidates, timetable, register, memory, parked: None }
+        Voter { candidates, timetable, register, memory, parked: None, fellow: None }
+    }
+
+    /// F3, F4: one of two voters, where the other counts as granted once it is proven to be off; `boot`: the one in which it was
+    /// heard last, if that was just now.
+    #[must_use]
+    pub fn with_fence_vote(mut self, fellow: NodeId, boot: Option<u64>) -> Voter {
+        self.fellow = Some(fellow);
+        self.memory.fellow_boot = boot.unwrap_or(self.memory.fellow_boot);
+        self
+    }
+
+    /// F4: the fellow is back, in this boot. From before it is answered on, its own voice is needed again.
+    pub fn fellow_returned(&mut self, boot: u64) -> Vec<VoterCommand> {
+        if self.fellow.is_none() || taken_out(Fault::CreditOutlivesReturn) {
+            return Vec::new();
+        }
+        (self.memory.credit, self.memory.fellow_boot) = (false, boot);
+        vec![VoterCommand::Remember(self.memory)]
+    }
+
+    /// Whether an answer to `from` counts for the fellow too: not if it is that one which asks.
+    fn credit(&self, from: NodeId) -> bool {
+        self.memory.credit && Some(from) != self.fellow
+    }
+
+    /// F3: takes a proof that the fellow is off for its vote; of the boot that it was heard in last, and of no other.
+    fn note_proof(&mut self, fenced: Option<Fenced>) -> Option<VoterCommand> {
+        let proof = fenced.filter(|proof| Some(proof.node) == self.fellow && !self.memory.credit)?;
+        if proof.incarnation.boot != self.memory.fellow_boot && !taken_out(Fault::CreditForAnyBoot) {
+            return None;
+        }
+        self.memory.credit = true;
+        Some(VoterCommand::Remember(self.memory))
     }
 
     /// What a restart within this boot has to find.
@@ -204,12 +243,15 @@ impl Voter {
             commands.extend(evicted.map(|old| self.refuse(now, old.from, old.ballot, Refusal::Evicted)));
             return commands;
         }
-        let mut commands = Vec::new();
+        let mut commands: Vec<_> = self.note_proof(fenced).into_iter().collect();
         if ballot > self.register.promised || taken_out(Fault::PromiseGoesBack) {
             self.register.promised = ballot;
             commands.push(VoterCommand::Persist(self.register));
         }
-        commands.push(reply(from, FromVoter::Promise { ballot, accepted: self.register.accepted }));
+        commands.push(reply(
+            from,
+            FromVoter::Promise { ballot, accepted: self.register.accepted, credit: self.credit(from) },
+        ));
         commands
     }
 
@@ -230,7 +272,8 @@ impl Voter {
         if !over && !taken_out(Fault::AcceptGrantsNothing) {
             commands.push(self.start_lease(now, value));
         }
-        commands.push(reply(from, FromVoter::Accepted { ballot, lease: self.timetable.lease }));
+        commands
+            .push(reply(from, FromVoter::Accepted { ballot, lease: self.timetable.lease, credit: self.credit(from) }));
         commands
     }
 
@@ -248,7 +291,8 @@ impl Voter {
             commands.push(self.start_lease(now, value));
         }
         let promised = self.register.promised;
-        commands.push(reply(from, FromVoter::Renewed { round, lease: self.timetable.lease, granted, promised }));
+        let (lease, credit) = (self.timetable.lease, self.credit(from));
+        commands.push(reply(from, FromVoter::Renewed { round, lease, granted, promised, credit }));
         commands
     }
 

@@ -199,7 +199,7 @@ const REFUSALS: [Refusal; 6] = [
     Refusal::HigherBallot,
     Refusal::NotCandidate,
 ];
-const STAGES: [Stage; 3] = [Stage::Fresh, Stage::Ready, Stage::Joined];
+const STAGES: [Stage; 4] = [Stage::Fresh, Stage::Ready, Stage::Joined, Stage::Returning];
 const ANSWERS: [Answer; 4] = [Answer::Granted, Answer::Busy, Answer::NotHolder, Answer::NotReady];
 
 fn index_of<T: PartialEq>(table: &[T], item: &T) -> u8 {
@@ -236,7 +236,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Frame>, Malformed> {
             tag @ 1..=5 => Body::ToVoter(read_to_voter(&mut r, tag)?),
             tag @ 16..=20 => Body::FromVoter(read_from_voter(&mut r, tag)?),
             tag @ 32..=35 => Body::Peer(read_peer(&mut r, tag)?),
-            48 => Body::Fellow(Fellow::Recall { round: r.u64()? }),
+            48 => Body::Fellow(Fellow::Recall { round: r.u64()?, boot: r.u64()? }),
             49 => Body::Fellow(read_recalled(&mut r)?),
             value => return Err(Malformed::Unknown { what: "message", value }),
         };
@@ -294,10 +294,11 @@ fn from_voter(w: &mut Writer, message: &FromVoter) {
             w.accepted(accepted);
             w.live(live);
         }
-        FromVoter::Promise { ballot, accepted } => {
+        FromVoter::Promise { ballot, accepted, credit } => {
             w.u8(17);
             w.ballot(ballot);
             w.accepted(accepted);
+            w.bool(credit);
         }
         FromVoter::Refused { ballot, promised, why, live } => {
             w.u8(18);
@@ -306,17 +307,19 @@ fn from_voter(w: &mut Writer, message: &FromVoter) {
             w.u8(index_of(&REFUSALS, &why));
             w.live(live);
         }
-        FromVoter::Accepted { ballot, lease } => {
+        FromVoter::Accepted { ballot, lease, credit } => {
             w.u8(19);
             w.ballot(ballot);
             w.span(lease);
+            w.bool(credit);
         }
-        FromVoter::Renewed { round, lease, granted, promised } => {
+        FromVoter::Renewed { round, lease, granted, promised, credit } => {
             w.u8(20);
             w.u64(round);
             w.span(lease);
             w.bool(granted);
             w.ballot(promised);
+            w.bool(credit);
         }
     }
 }
@@ -324,15 +327,21 @@ fn from_voter(w: &mut Writer, message: &FromVoter) {
 fn read_from_voter(r: &mut Reader, tag: u8) -> Result<FromVoter, Malformed> {
     Ok(match tag {
         16 => FromVoter::State { promised: r.ballot()?, accepted: r.accepted()?, live: r.live()? },
-        17 => FromVoter::Promise { ballot: r.ballot()?, accepted: r.accepted()? },
+        17 => FromVoter::Promise { ballot: r.ballot()?, accepted: r.accepted()?, credit: r.bool()? },
         18 => FromVoter::Refused {
             ballot: r.ballot()?,
             promised: r.ballot()?,
             why: pick(&REFUSALS, "refusal", r.u8()?)?,
             live: r.live()?,
         },
-        19 => FromVoter::Accepted { ballot: r.ballot()?, lease: r.span()? },
-        _ => FromVoter::Renewed { round: r.u64()?, lease: r.span()?, granted: r.bool()?, promised: r.ballot()? },
+        19 => FromVoter::Accepted { ballot: r.ballot()?, lease: r.span()?, credit: r.bool()? },
+        _ => FromVoter::Renewed {
+            round: r.u64()?,
+            lease: r.span()?,
+            granted: r.bool()?,
+            promised: r.ballot()?,
+            credit: r.bool()?,
+        },
     })
 }
 
@@ -342,23 +351,26 @@ fn pick<T: Copy>(table: &[T], what: &'static str, value: u8) -> Result<T, Malfor
 
 fn fellow(w: &mut Writer, message: &Fellow) {
     match *message {
-        Fellow::Recall { round } => {
+        Fellow::Recall { round, boot } => {
             w.u8(48);
             w.u64(round);
+            w.u64(boot);
         }
-        Fellow::Recalled { round, stage, register } => {
+        Fellow::Recalled { round, stage, register, boot } => {
             w.u8(49);
             w.u64(round);
             w.u8(stage_byte(stage));
             w.ballot(register.promised);
             w.accepted(register.accepted);
+            w.u64(boot);
         }
     }
 }
 
 fn read_recalled(r: &mut Reader) -> Result<Fellow, Malformed> {
     let (round, stage) = (r.u64()?, stage_of(r.u8()?)?);
-    Ok(Fellow::Recalled { round, stage, register: Register { promised: r.ballot()?, accepted: r.accepted()? } })
+    let register = Register { promised: r.ballot()?, accepted: r.accepted()? };
+    Ok(Fellow::Recalled { round, stage, register, boot: r.u64()? })
 }
 
 /// A stage as a byte, on the wire and in registers.
@@ -465,10 +477,10 @@ mod tests {
     fn fellow() -> impl Strategy<Value = Body> {
         let recalled = (any::<u64>(), 0..3_usize, ballot(), proptest::option::of((ballot(), value())));
         prop_oneof![
-            any::<u64>().prop_map(|round| Body::Fellow(Fellow::Recall { round })),
+            (any::<u64>(), any::<u64>()).prop_map(|(round, boot)| Body::Fellow(Fellow::Recall { round, boot })),
             recalled.prop_map(|(round, stage, promised, accepted)| {
                 let register = Register { promised, accepted };
-                Body::Fellow(Fellow::Recalled { round, stage: STAGES[stage], register })
+                Body::Fellow(Fellow::Recalled { round, stage: STAGES[stage], register, boot: !round })
             }),
         ]
     }
@@ -492,17 +504,27 @@ mod tests {
                 accepted,
                 live
             })),
-            (ballot(), accepted())
-                .prop_map(|(ballot, accepted)| Body::FromVoter(FromVoter::Promise { ballot, accepted })),
+            (ballot(), accepted()).prop_map(|(ballot, accepted)| Body::FromVoter(FromVoter::Promise {
+                ballot,
+                accepted,
+                credit: ballot.counter % 2 == 0
+            })),
             (ballot(), ballot(), 0..6_usize, live()).prop_map(|(ballot, promised, why, live)| Body::FromVoter(
                 FromVoter::Refused { ballot, promised, why: REFUSALS[why], live }
             )),
             (ballot(), any::<u64>()).prop_map(|(ballot, ns)| Body::FromVoter(FromVoter::Accepted {
                 ballot,
-                lease: Duration::from_nanos(ns)
+                lease: Duration::from_nanos(ns),
+                credit: ns % 2 == 0
             })),
             (any::<u64>(), any::<u64>(), any::<bool>(), ballot()).prop_map(|(round, ns, granted, promised)| {
-                Body::FromVoter(FromVoter::Renewed { round, lease: Duration::from_nanos(ns), granted, promised })
+                Body::FromVoter(FromVoter::Renewed {
+                    round,
+                    lease: Duration::from_nanos(ns),
+                    granted,
+                    promised,
+                    credit: !granted,
+                })
             }),
             (proptest::option::of(life()), proptest::option::of(any::<u64>()), any::<u64>(), any::<bool>(), sent())
                 .prop_map(|(ready, epoch, version, on, sent)| {

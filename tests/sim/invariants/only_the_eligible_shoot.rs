@@ -1,16 +1,28 @@
 //! F2: only a node that may lead, and would, shoots: one that may not would shoot the only whole copy again and again (lease.md
-//! 4.7). What it knows of the copies may be half a lease old.
+//! 4.7). What it knows of the copies may be half a lease old, and a
+//! lease on its way before that.
 
 use crate::cluster::World;
 use crate::node::span;
 
 pub fn check(world: &World, node: usize, group: usize) {
     let part = &world.nodes[node].parts[group];
+    if world.profile.fence_votes && part.held {
+        return; // F3: a holder shoots the voter that it needs and does not hear
+    }
     let stands_by = part.manager.is_active(world.units.standby);
     let waits = part.manager.state(world.units.gate) == crate::systemd::State::Activating;
     assert!(stands_by || waits, "only_the_eligible_shoot: node {node} does not stand by");
     assert!(!part.paused || part.asked, "only_the_eligible_shoot: node {node} is paused");
-    let since = world.now.saturating_sub(span(world.longest_lease()));
+    let since = world.now.saturating_sub(2 * span(world.profile.lease));
     let eligible = world.ledger[group].copies_since(since).any(|copies| copies.may_lead(world.nodes[node].id));
-    assert!(eligible || !world.profile.clocks_hold(), "only_the_eligible_shoot: node {node} has no whole copy");
+    let unborn = world.ledger[group].newest().is_none();
+    // Of two voters either one knows what may have been chosen (F2).
+    let lets = |voter: &crate::node::Node| voter.parts[group].register.accepted;
+    let recorded = world.nodes.iter().filter_map(lets).any(|(_, value)| value.copies.may_lead(world.nodes[node].id));
+    let eligible = eligible || (world.profile.fence_votes && recorded);
+    assert!(
+        eligible || unborn || !world.profile.clocks_hold(),
+        "only_the_eligible_shoot: node {node} has no whole copy"
+    );
 }

@@ -138,12 +138,17 @@ impl Lease {
         self.tell_voters(message);
     }
 
-    pub(super) fn on_promise(&mut self, from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
+    pub(super) fn on_promise(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        (accepted, credit): (Option<(Ballot, Value)>, bool),
+    ) {
         let (majority, now, me, life) = (self.majority(), self.now, self.config.me, self.life);
         let lease = self.config.timetable.lease;
         match &mut self.phase {
             Phase::Bidding(bid) if bid.proposal.ballot == ballot && bid.proposal.accept.is_none() => {
-                bid.proposal.on_promise(from, accepted);
+                bid.proposal.on_promise(from, accepted, credit);
                 let Some(current) = bid.proposal.promised_by(majority, now, lease) else { return };
                 if let Some(named) = current.filter(|value| value.holder == me && value.incarnation == life) {
                     return self.confirm(named); // a predecessor was faster: it handed over to this very life
@@ -154,9 +159,9 @@ impl Lease {
                 let Phase::Bidding(bid) = &mut self.phase else { return };
                 bid.proposal.propose(Value { epoch, holder: me, incarnation, copies }, now);
             }
-            Phase::Held(_) => self.on_promise_held(from, ballot, accepted),
+            Phase::Held(_) => self.on_promise_held(from, ballot, (accepted, credit)),
             Phase::HandingOver(handing) if handing.proposal.ballot == ballot => {
-                handing.proposal.on_promise(from, accepted)
+                handing.proposal.on_promise(from, accepted, credit)
             }
             _ => {}
         }
@@ -202,27 +207,28 @@ impl Lease {
         }
     }
 
-    pub(super) fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration) {
+    pub(super) fn on_accepted(&mut self, from: NodeId, ballot: Ballot, (lease, credit): (Duration, bool)) {
         let majority = self.majority();
         match &mut self.phase {
             Phase::Bidding(bid) if bid.proposal.ballot == ballot => {
-                let Some(granted) = bid.proposal.on_accepted(from, lease, majority) else { return };
+                let Some(granted) = bid.proposal.on_accepted(from, lease, credit, majority) else { return };
                 let (began, accept) = (bid.proposal.began, bid.proposal.accept.clone().expect("acknowledged"));
                 let sent = if taken_out(Fault::CountFromAnswer) { self.now } else { accept.first_sent };
                 let tenure = Tenure { value: accept.value, sent, lease: granted, held: true };
                 self.hold(tenure, self.now.longest_since(self.free_since.unwrap_or(began)));
             }
             Phase::Held(held) => {
-                let Some(chosen) = held.on_accepted(from, ballot, lease, majority) else { return };
+                let Some(chosen) = held.on_accepted(from, ballot, (lease, credit), majority) else { return };
                 let changed = held.tenure.value.copies != chosen.copies;
                 held.set_is_chosen(chosen);
+                self.forget_proof();
                 if changed {
                     self.tell_copies();
                 } else {
                     self.journal(Event::Refreshed { epoch: chosen.epoch });
                 }
             }
-            Phase::HandingOver(_) => self.on_accepted_handing(from, ballot, lease),
+            Phase::HandingOver(_) => self.on_accepted_handing(from, ballot, (lease, credit)),
             Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_) | Phase::Lost(_) => {}
         }
     }
@@ -302,7 +308,7 @@ impl Lease {
         self.tell_voters(ToVoter::Renew { epoch, incarnation, round });
     }
 
-    pub(super) fn on_renewed(&mut self, from: NodeId, round: u64, granted: Option<Duration>) {
+    pub(super) fn on_renewed(&mut self, from: NodeId, round: (u64, bool), granted: Option<Duration>) {
         let majority = self.majority();
         match &mut self.phase {
             Phase::Confirming(confirm) => {

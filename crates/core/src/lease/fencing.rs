@@ -20,6 +20,8 @@ pub struct FenceConfig {
     pub silence: Duration,
     /// And so much later: the less a node is preferred the more, so that two that cannot hear each other do not shoot at once.
     pub delay: Duration,
+    /// F3: there are two voters, and one that is proven to be off counts as granted.
+    pub votes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,23 +33,55 @@ pub(super) struct Fencing {
 }
 
 impl Lease {
-    /// Whether the holder is to be shot now.
+    pub(super) fn fence_votes(&self) -> bool {
+        self.config.fence.is_some_and(|config| config.votes)
+    }
+
+    /// Whether somebody is to be shot now.
     pub(super) fn consider_fence(&mut self) {
         let Some(config) = self.config.fence else { return };
-        let idle = matches!(self.phase, Phase::Watching | Phase::Bidding(_));
-        let eligible = (idle && self.willing() && self.was_told()) || taken_out(Fault::IneligibleShoots);
-        if !eligible || self.fencing.asked.is_some() || !self.now.any_past(self.fencing.not_before) {
+        if self.fencing.asked.is_some() || !self.now.any_past(self.fencing.not_before) {
             return;
         }
-        let Outlook::Live(live) = self.outlook() else { return };
-        let heard = self.peers.get(&live.holder).map_or(self.started, |peer| peer.heard);
-        let renews = live.left > self.config.timetable.lease / 2;
-        if renews || self.now.longest_since(heard) <= config.silence + config.delay {
-            return;
-        }
-        let Some(target) = self.life_of(live).filter(|target| self.fencing.proof != Some(*target)) else { return };
+        let target = match &self.phase {
+            Phase::Held(_) if config.votes => self.silent_voter(config),
+            Phase::Watching | Phase::Bidding(_) => self.gone_holder(config),
+            _ => None,
+        };
+        let Some(target) = target.filter(|target| self.fencing.proof != Some(*target)) else { return };
         self.fencing.asked = Some(target);
         self.out.push(Command::Fence(target));
+    }
+
+    fn is_silent(&self, node: NodeId, config: FenceConfig) -> bool {
+        let heard = self.peers.get(&node).map_or(self.started, |peer| peer.heard);
+        self.now.longest_since(heard) > config.silence + config.delay
+    }
+
+    /// The holder, if it neither renews nor speaks, and this node may and would lead (F2).
+    fn gone_holder(&self, config: FenceConfig) -> Option<Fenced> {
+        let eligible = (self.willing() && self.was_told()) || taken_out(Fault::IneligibleShoots);
+        let target = match self.outlook() {
+            Outlook::Live(live) if live.left <= self.config.timetable.lease / 2 => self.life_of(live),
+            // Nobody leads, and the other one of two voters is missing.
+            Outlook::Free if config.votes => self.other_voter(),
+            Outlook::Live(_) | Outlook::Free | Outlook::Unknown => None,
+        };
+        target.filter(|target| eligible && self.is_silent(target.node, config))
+    }
+
+    /// F3: a holder needs the other one of two voters, or the proof that it is off, before its lease is over.
+    fn silent_voter(&self, config: FenceConfig) -> Option<Fenced> {
+        let Phase::Held(held) = &self.phase else { return None };
+        let late = self.now.any_past(held.tenure.sent.plus(held.timetable().lease * 5 / 12));
+        self.other_voter().filter(|target| late && held.ending.is_none() && self.is_silent(target.node, config))
+    }
+
+    /// The other one of two voters, in the boot in which it spoke last.
+    fn other_voter(&self) -> Option<Fenced> {
+        let node = self.config.voters.iter().copied().find(|voter| *voter != self.config.me)?;
+        let boot = self.peers.get(&node)?.sent.boot;
+        Some(Fenced { node, incarnation: Incarnation { boot, nonce: 0 } })
     }
 
     /// The life that a majority says holds a lease.
@@ -63,11 +97,12 @@ impl Lease {
             return;
         }
         self.fencing.asked = None;
-        self.fencing.not_before = self.now.plus(self.config.timetable.lease);
         if proven || taken_out(Fault::UnprovenCounts) {
             self.fencing.proof = Some(target);
             self.bid_not_before = self.now;
             self.ask_at_once();
+        } else {
+            self.fencing.not_before = self.now.plus(self.config.timetable.lease);
         }
     }
 

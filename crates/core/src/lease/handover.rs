@@ -148,10 +148,11 @@ impl Lease {
         self.tell_voters(message);
     }
 
-    pub(super) fn on_accepted_handing(&mut self, from: NodeId, ballot: Ballot, lease: Duration) {
+    pub(super) fn on_accepted_handing(&mut self, from: NodeId, ballot: Ballot, (lease, credit): (Duration, bool)) {
         let majority = self.majority();
         let Phase::HandingOver(handing) = &mut self.phase else { return };
-        if handing.proposal.ballot != ballot || handing.proposal.on_accepted(from, lease, majority).is_none() {
+        let proposal = &mut handing.proposal;
+        if proposal.ballot != ballot || proposal.on_accepted(from, lease, credit, majority).is_none() {
             return;
         }
         let value = handing.proposal.accept.as_ref().expect("acknowledged").value;

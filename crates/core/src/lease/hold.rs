@@ -2,7 +2,7 @@
 
 use super::copies::Wanted;
 use super::handover::Ending;
-use super::proposal::Proposal;
+use super::proposal::{Proposal, votes};
 use super::{CLAIM_TIMEOUT, Command, Event, Lease, Phase, Tenure, Why, YIELD_AGAIN};
 use crate::ballot::{Ballot, Value};
 use crate::fault::{Fault, taken_out};
@@ -27,9 +27,15 @@ impl Round {
     }
 
     /// Counts an answer; the shortest lease among the majority once it is complete, once.
-    pub fn on_ack(&mut self, from: NodeId, round: u64, granted: Option<Duration>, majority: usize) -> Option<Duration> {
+    pub fn on_ack(
+        &mut self,
+        from: NodeId,
+        (round, credit): (u64, bool),
+        granted: Option<Duration>,
+        majority: usize,
+    ) -> Option<Duration> {
         let current = round == self.number || taken_out(Fault::OldRoundsCount);
-        if !current || self.acks.insert(from, granted?).is_some() || self.acks.len() != majority {
+        if !current || self.acks.insert(from, granted?).is_some() || votes(self.acks.len(), credit) != majority {
             return None;
         }
         if taken_out(Fault::OwnLeaseCounts) {
@@ -118,10 +124,16 @@ impl Held {
     }
 
     /// The value that stands under the new ballot at a majority, once it does.
-    pub fn on_accepted(&mut self, from: NodeId, ballot: Ballot, lease: Duration, majority: usize) -> Option<Value> {
+    pub fn on_accepted(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        (lease, credit): (Duration, bool),
+        majority: usize,
+    ) -> Option<Value> {
         self.stale.remove(&from); // also the last one, which comes when a majority is complete
         let refresh = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot)?;
-        refresh.on_accepted(from, lease, majority)?;
+        refresh.on_accepted(from, lease, credit, majority)?;
         Some(self.refresh.take()?.accept?.value)
     }
 }
@@ -222,7 +234,7 @@ impl Lease {
         }
     }
 
-    pub(super) fn on_renewed_held(&mut self, from: NodeId, round: u64, granted: Option<Duration>) {
+    pub(super) fn on_renewed_held(&mut self, from: NodeId, round: (u64, bool), granted: Option<Duration>) {
         let majority = self.majority();
         let Phase::Held(held) = &mut self.phase else { return };
         if granted.is_none() {
@@ -243,10 +255,11 @@ impl Lease {
     /// proposed again under a higher ballot. The holder is exempt from the gate, so this may run at any time.
     fn consider_refresh(&mut self) {
         let (now, majority, step) = (self.now, self.majority(), self.config.timetable.step());
+        let proof = self.proof();
         let lease = self.config.timetable.lease;
         let Phase::Held(held) = &mut self.phase else { return };
         let prepared_for_handover = held.ending.is_some();
-        let due = !held.stale.is_empty() || held.set_is_due(self.config.data.is_some());
+        let due = proof.is_some() || !held.stale.is_empty() || held.set_is_due(self.config.data.is_some());
         if held.refresh.is_none()
             && !prepared_for_handover
             && due
@@ -288,7 +301,7 @@ impl Lease {
         }
         refresh.next_send = now.plus(step);
         let message = match &refresh.accept {
-            None => ToVoter::Prepare { ballot, park: false, fenced: None },
+            None => ToVoter::Prepare { ballot, park: false, fenced: proof },
             Some(accept) => ToVoter::Accept { ballot, value: accept.value },
         };
         self.tell_voters(message);
@@ -302,11 +315,16 @@ impl Lease {
         }
     }
 
-    pub(super) fn on_promise_held(&mut self, from: NodeId, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
+    pub(super) fn on_promise_held(
+        &mut self,
+        from: NodeId,
+        ballot: Ballot,
+        (accepted, credit): (Option<(Ballot, Value)>, bool),
+    ) {
         if let Phase::Held(held) = &mut self.phase
             && let Some(refresh) = held.refresh.as_mut().filter(|refresh| refresh.ballot == ballot)
         {
-            refresh.on_promise(from, accepted);
+            refresh.on_promise(from, accepted, credit);
         }
     }
 }

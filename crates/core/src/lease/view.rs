@@ -99,7 +99,9 @@ impl Lease {
             view.read.is_some_and(|read| self.now.longest_since(read) <= self.config.timetable.lease / 2)
         };
         let views: Vec<&VoterView> = self.voters.values().filter(fresh).collect();
-        if views.len() < self.majority() {
+        // F2: one of two voters knows what is recorded, or it would not answer (F4); whether anything is granted is another matter.
+        let enough = if self.fence_votes() { 1 } else { self.majority() };
+        if views.len() < enough {
             return Outlook::Unknown;
         }
         let live = views.iter().filter_map(|view| view.live);
@@ -113,7 +115,8 @@ impl Lease {
     /// Whether a majority has lately said what it has accepted.
     pub(super) fn was_told(&self) -> bool {
         let lately = |told: Stamp| self.now.longest_since(told) <= self.config.timetable.lease / 2;
-        self.voters.values().filter(|view| view.told.is_some_and(lately)).count() >= self.majority()
+        let enough = if self.fence_votes() { 1 } else { self.majority() };
+        self.voters.values().filter(|view| view.told.is_some_and(lately)).count() >= enough
     }
 
     pub(super) fn answering(&self) -> usize {

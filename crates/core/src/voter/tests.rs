@@ -270,3 +270,44 @@ fn a_change_of_the_copies_is_the_same_tenure() {
     voter.handle(at(310), A, ToVoter::Accept { ballot: ballot(2, A), value: Value { copies, ..value(1, A) } });
     assert_eq!(voter.live(at(310)), None, "a late copy of the change revives nothing");
 }
+
+/// One of two voters, with A as the other, heard in its boot 7; B is the candidate that lives with this voter.
+fn one_of_two() -> Voter {
+    held_by_a().with_fence_vote(A, Some(7))
+}
+
+fn credit(commands: &[VoterCommand]) -> bool {
+    match answer(commands) {
+        FromVoter::Promise { credit, .. } | FromVoter::Accepted { credit, .. } | FromVoter::Renewed { credit, .. } => {
+            credit
+        }
+        other => panic!("no vote: {other:?}"),
+    }
+}
+
+#[test]
+fn f3_a_proof_of_the_fellows_boot_counts_for_its_vote_until_it_is_back() {
+    let mut voter = one_of_two();
+    let promise = voter.handle(at(100), B, fenced_bid(LIFE, false));
+    assert!(credit(&promise));
+    let remembered = promise.iter().any(|command| matches!(command, VoterCommand::Remember(memory) if memory.credit));
+    assert!(remembered, "a restart within the boot must not forget it");
+    let accept = ToVoter::Accept { ballot: ballot(2, B), value: value(2, B) };
+    assert!(credit(&voter.handle(at(110), B, accept)));
+    let back = voter.fellow_returned(8);
+    assert!(matches!(back[..], [VoterCommand::Remember(Memory { credit: false, fellow_boot: 8, .. })]), "{back:?}");
+    assert!(!credit(&voter.handle(at(120), B, accept)));
+    // The same proof, late: that boot is over, and another runs.
+    assert!(!credit(&voter.handle(at(130), B, fenced_bid(LIFE, false))));
+}
+
+#[test]
+fn f3_nobody_else_counts_as_granted() {
+    let mut voter = held_by_a();
+    assert!(!credit(&voter.handle(at(100), B, fenced_bid(LIFE, false))), "three voters: a proof ends a lease, no more");
+    let mut voter = held_by_a().with_fence_vote(STRANGER, Some(7));
+    assert!(!credit(&voter.handle(at(100), B, fenced_bid(LIFE, false))));
+    let mut voter = held_by_a().with_fence_vote(A, Some(6));
+    assert!(!credit(&voter.handle(at(100), B, fenced_bid(LIFE, false))), "it has been heard in another boot since");
+    assert!(held_by_a().fellow_returned(9).is_empty());
+}

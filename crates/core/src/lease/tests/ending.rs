@@ -212,7 +212,7 @@ fn promises_of_another_ballot_are_none_for_a_hand_over() {
     desk.stop(A, Ended::Stopped);
     let old = crate::Ballot { counter: 1, node: A, nonce: 0 };
     for from in VOTERS {
-        let message = FromVoter::Promise { ballot: old, accepted: Some((old, value)) };
+        let message = FromVoter::Promise { ballot: old, accepted: Some((old, value)), credit: false };
         desk.input(A, Input::Voter { from, message });
     }
     desk.run(300);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 fn armed(config: &mut LeaseConfig) {
     let delay = Duration::from_millis(if config.me == A { 0 } else { 100 });
-    config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay });
+    config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay, votes: false });
 }
 
 fn led_by_a() -> Desk {
@@ -99,7 +99,7 @@ fn f6_the_less_preferred_waits_longer() {
     let candidates = [A, B, C];
     let mut desk = Desk::new(&candidates, &candidates, |config| {
         let delay = Duration::from_millis(150 * (config.me.0 - 1));
-        config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay });
+        config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay, votes: false });
     });
     desk.run(2000);
     power_cut(&mut desk);

@@ -48,7 +48,8 @@ fn the_shortest_lease_of_the_majority_counts() {
     let sent = *renewals(&desk).last().unwrap();
     let round = at(1000 + sent).boot;
     for (voter, lease) in [(VOTERS[0], LEASE), (VOTERS[1], shorter)] {
-        let message = FromVoter::Renewed { round, lease, granted: true, promised: crate::Ballot::default() };
+        let message =
+            FromVoter::Renewed { round, lease, granted: true, promised: crate::Ballot::default(), credit: false };
         desk.input(A, Input::Voter { from: voter, message });
     }
     let tenure = desk.published(A).unwrap();
@@ -62,7 +63,13 @@ fn an_answer_of_another_round_or_of_one_voter_twice_counts_for_nothing() {
     desk.run(400);
     let known = desk.published(A).unwrap();
     let round = at(1000 + renewals(&desk).last().unwrap()).boot;
-    let renewed = |round| FromVoter::Renewed { round, lease: LEASE, granted: true, promised: crate::Ballot::default() };
+    let renewed = |round| FromVoter::Renewed {
+        round,
+        lease: LEASE,
+        granted: true,
+        promised: crate::Ballot::default(),
+        credit: false,
+    };
     for (from, round) in [(VOTERS[0], round), (VOTERS[0], round), (VOTERS[1], round - 1), (A, round)] {
         desk.input(A, Input::Voter { from, message: renewed(round) });
     }
@@ -213,7 +220,13 @@ fn a_refresh_that_a_majority_refuses_for_good_is_tried_again_with_a_higher_ballo
     let stale = |desk: &mut Desk| {
         desk.run(300);
         let round = at(1000 + renewals(desk).last().unwrap()).boot;
-        let message = FromVoter::Renewed { round, lease: LEASE, granted: false, promised: crate::Ballot::default() };
+        let message = FromVoter::Renewed {
+            round,
+            lease: LEASE,
+            granted: false,
+            promised: crate::Ballot::default(),
+            credit: false,
+        };
         desk.input(A, Input::Voter { from: VOTERS[0], message });
     };
     let ballots = |desk: &Desk| {

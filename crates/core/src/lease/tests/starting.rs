@@ -141,8 +141,8 @@ fn an_acknowledgement_of_another_ballot_makes_no_holder() {
     }
     let ballot = Ballot { counter: 1, node: A, nonce: 0 };
     for from in VOTERS {
-        lease.handle(now, Input::Voter { from, message: FromVoter::Promise { ballot, accepted: None } });
-        lease.handle(now, Input::Voter { from, message: FromVoter::Accepted { ballot, lease: LEASE } });
+        lease.handle(now, Input::Voter { from, message: FromVoter::Promise { ballot, accepted: None, credit: false } });
+        lease.handle(now, Input::Voter { from, message: FromVoter::Accepted { ballot, lease: LEASE, credit: false } });
     }
     assert_eq!(lease.status().phase, PhaseName::Bidding, "its own ballot has a nonce");
 }
