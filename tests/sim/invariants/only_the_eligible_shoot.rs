@@ -17,10 +17,10 @@ pub fn check(world: &World, node: usize, group: usize) {
     let since = world.now.saturating_sub(2 * span(world.profile.lease));
     let eligible = world.ledger[group].copies_since(since).any(|copies| copies.may_lead(world.nodes[node].id));
     let unborn = world.ledger[group].newest().is_none();
-    // Of two voters either one knows what may have been chosen (F2).
+    // What one voter has accepted may be chosen, or may be soon: a copy is whole before anybody proposes it (D4).
     let lets = |voter: &crate::node::Node| voter.parts[group].register.accepted;
     let recorded = world.nodes.iter().filter_map(lets).any(|(_, value)| value.copies.may_lead(world.nodes[node].id));
-    let eligible = eligible || (world.profile.fence_votes && recorded);
+    let eligible = eligible || recorded;
     assert!(
         eligible || unborn || !world.profile.clocks_hold(),
         "only_the_eligible_shoot: node {node} has no whole copy"
