@@ -48,9 +48,15 @@ impl Lease {
             Phase::Watching | Phase::Bidding(_) => self.gone_holder(config),
             _ => None,
         };
-        let Some(target) = target.filter(|target| self.fencing.proof != Some(*target)) else { return };
+        let Some(target) = target.filter(|target| !self.is_proven(*target)) else { return };
         self.fencing.asked = Some(target);
         self.out.push(Command::Fence(target));
+    }
+
+    /// A voter that is missing is known by its boot, and a proof of any life in it will do.
+    fn is_proven(&self, target: Fenced) -> bool {
+        let of_boot = |proof: Fenced| (proof.node, proof.incarnation.boot) == (target.node, target.incarnation.boot);
+        self.fencing.proof.is_some_and(|proof| proof == target || (target.incarnation.nonce == 0 && of_boot(proof)))
     }
 
     fn is_silent(&self, node: NodeId, config: FenceConfig) -> bool {

@@ -70,10 +70,12 @@ impl Desk {
     fn set_up(gates: bool, candidates: &[NodeId], up: &[NodeId], change: impl Fn(&mut LeaseConfig)) -> Desk {
         let table = Timetable::new(LEASE);
         let voter = || Voter::new(candidates.to_vec(), table, (Register::default(), Memory::default()), None);
+        // A and B as the only two voters, for the tests that want it so (F3): each has heard the other in its first boot.
+        let pair = [(A, B), (B, A)].map(|(id, fellow)| (id, voter().with_fence_vote(fellow, Some(fellow.0))));
         let mut desk = Desk {
             now: at(1000),
             leases: BTreeMap::new(),
-            voters: VOTERS.map(|id| (id, voter())).into(),
+            voters: VOTERS.map(|id| (id, voter())).into_iter().chain(pair).collect(),
             cut: BTreeSet::new(),
             deaf: false,
             gates,
@@ -170,12 +172,14 @@ impl Desk {
         loop {
             timers += 1;
             assert!(timers < 100 + 2 * ms, "timers that fire without end");
-            let leases = self.leases.iter().map(|(node, lease)| (lease.wake_at(), *node));
-            let voters = self.voters.iter().filter_map(|(node, voter)| Some((voter.wake_at(self.now)?, *node)));
-            let Some((due, node)) = leases.chain(voters).min().filter(|(due, _)| *due <= end.boot) else { break };
+            let leases = self.leases.iter().map(|(node, lease)| (lease.wake_at(), *node, false));
+            let voters = self.voters.iter().filter_map(|(node, voter)| Some((voter.wake_at(self.now)?, *node, true)));
+            let next = leases.chain(voters).min().filter(|(due, ..)| *due <= end.boot);
+            let Some((due, node, votes)) = next else { break };
             let due = due.max(self.now.boot);
             self.now = Stamp { boot: due, raw: due };
-            if let Some(voter) = self.voters.get_mut(&node) {
+            if votes {
+                let voter = self.voters.get_mut(&node).expect("it has a timer");
                 let commands = voter.tick(self.now);
                 if commands.is_empty() {
                     self.now = Stamp { boot: due + 1_000, raw: due + 1_000 };

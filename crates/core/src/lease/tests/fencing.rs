@@ -108,3 +108,68 @@ fn f6_the_less_preferred_waits_longer() {
     let times: Vec<_> = all.map(|(who, ms, _)| (*who, *ms)).collect();
     assert!(matches!(times[..], [(B, first), (C, second)] if second >= first + 100), "{times:?}");
 }
+
+/// Two nodes, two votes, and a power switch each (F3).
+fn two() -> Desk {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| {
+        config.voters = vec![A, B];
+        let delay = Duration::from_millis(if config.me == A { 0 } else { 100 });
+        config.fence = Some(FenceConfig { silence: Duration::from_millis(200), delay, votes: true });
+    });
+    desk.run(2000);
+    assert_eq!(desk.leader(), Some(A));
+    desk
+}
+
+#[test]
+fn f3_one_of_two_leads_alone_when_the_other_is_proven_to_be_off_and_not_before() {
+    let mut desk = two();
+    let life = power_cut(&mut desk);
+    desk.run(10_000);
+    assert_eq!(desk.leader(), None, "one vote of two");
+    assert_eq!(shots(&desk).first().map(|(_, target)| *target), Some(life));
+    desk.input(B, Input::FenceEnded { target: life, proven: true });
+    desk.run(10_000);
+    assert_eq!(desk.leader(), Some(B), "and it renews");
+    assert_eq!(shots(&desk).len(), 1);
+    assert!(desk.voters[&B].memory().credit);
+}
+
+#[test]
+fn f3_a_holder_shoots_the_voter_that_it_needs_before_its_lease_is_over() {
+    for proven in [true, false] {
+        let mut desk = two();
+        desk.cut.insert(B);
+        desk.leases.remove(&B);
+        desk.run(600);
+        let fired = shots(&desk);
+        let [(when, target)] = fired[..] else { panic!("{fired:?}") };
+        assert!((2500..2600).contains(&when), "at 5/12 of its lease: {when}");
+        assert_eq!((target.node, target.incarnation.boot), (B, B.0));
+        desk.gates = false;
+        desk.input(A, Input::FenceEnded { target, proven });
+        desk.run(5000);
+        assert_eq!(desk.leader(), Some(A).filter(|_| proven));
+    }
+}
+
+#[test]
+fn f3_where_nobody_leads_the_missing_one_of_two_is_shot() {
+    let mut desk = two();
+    desk.cut.insert(B);
+    desk.leases.remove(&B);
+    desk.run(600);
+    let target = shots(&desk)[0].1;
+    desk.gates = false;
+    desk.input(A, Input::FenceEnded { target, proven: false });
+    desk.run(600);
+    desk.stop(A, crate::lease::Ended::Expired);
+    desk.gates = true;
+    desk.run(3000);
+    assert_eq!(desk.leader(), None);
+    let again = shots(&desk);
+    assert_eq!(again.iter().map(|(_, shot)| *shot).collect::<Vec<_>>(), [target, target]);
+    desk.input(A, Input::FenceEnded { target, proven: true });
+    desk.run(5000);
+    assert_eq!((desk.leader(), shots(&desk).len()), (Some(A), 2));
+}
