@@ -28,7 +28,7 @@ torture: labtools  ## random faults on the nspawn cluster: MINUTES=30 SEED=7
 	vm-tests/run --torture $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 bench: labtools  ## outages seen by a client, next to keepalived in the same run, on a quiet machine: RUNS=20
 	vm-tests/run --bench --runs $(or $(RUNS),20)
-model:   ## every state of register, lease, parking and hand-over at small bounds
+model:   ## every state of register, lease, parking, hand-over and of the copies at small bounds
 	cargo run -q --profile sim -p hotspare-model
 vm:      ## scenarios that need a kernel of their own: none yet
 	@echo "no scenario needs a virtual machine yet"

@@ -3,6 +3,8 @@
 start_all()
 alpha.wait_for_unit("cluster-primary.target")
 beta.wait_until_succeeds("hotspare status --json | grep '\"ready\": true'")
+for node in (alpha, beta):
+    node.wait_until_succeeds("hotspare status | grep 'votes .*alpha, beta, witness (quorum)'")
 pid = alpha.get_unit_property("nginx.service", "MainPID")
 
 with subtest("the arbiter loses its power: a warning, and nothing moves"):

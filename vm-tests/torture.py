@@ -25,6 +25,7 @@ class Round:
         self.alpha, self.beta, self.witness, self.client = (lab.machines[n] for n in ("alpha", "beta", "witness", "client"))
         self.stopped: list[tuple[object, str]] = []
         self.cuts = False
+        self.by_hand = False
 
     def up(self, *machines):
         return [machine for machine in machines if machine.process]
@@ -103,6 +104,7 @@ class Round:
         ])
         if node.process:
             node.execute(f"systemctl {job}")
+            self.by_hand |= job.startswith("stop")
             return f"{node.name}: systemctl {job}"
 
     def switchover(self):
@@ -156,6 +158,9 @@ class Round:
                 roles[node.name] = group["role"]
                 if group["role"] == "off" or "waiting for the proof" in group["state"]:
                     node.execute("systemctl start cluster-prove.service; systemctl start --no-block cluster-standby.target")
+                if group["role"] == "primary" and self.by_hand:
+                    # What somebody stopped by hand, somebody starts again.
+                    node.execute("systemctl start --no-block nginx.service")
                 if "abstains" in group["state"] and "primary" not in roles.values() and time.monotonic() > deadline - 80:
                     node.execute("timeout 5 hotspare switchover")
             code, who = self.client.execute("curl -sf --max-time 1 http://vip/who", timeout=20)

@@ -46,7 +46,7 @@ pub struct Acknowledged(pub Vec<u64>);
 impl World {
     /// The loop of the holder's volume.
     pub fn write(&mut self, node: usize, group: usize, boot: u64) {
-        let pause = span(self.profile.lease) / 10 + self.rng.below(span(self.profile.lease) / 10);
+        let pause = span(self.profile.lease) / 5 + self.rng.below(span(self.profile.lease) / 5);
         if self.nodes[node].boot != boot || !self.nodes[node].powered {
             return;
         }
