@@ -311,3 +311,14 @@ fn f3_nobody_else_counts_as_granted() {
     assert!(!credit(&voter.handle(at(100), B, fenced_bid(LIFE, false))), "it has been heard in another boot since");
     assert!(held_by_a().fellow_returned(9).is_empty());
 }
+
+#[test]
+fn a_release_says_what_a_restarted_voter_did_not_know_any_more() {
+    let register = *held_by_a().register();
+    let table = Timetable::new(Duration::from_secs(1));
+    let mut voter = Voter::new(vec![A, B], table, (register, Memory::default()), Some(at(5000)));
+    let bid = ToVoter::Prepare { ballot: ballot(2, B), park: false, fenced: None };
+    assert_eq!(refusal(&voter.handle(at(100), B, bid)), Refusal::Quarantine);
+    voter.handle(at(110), A, ToVoter::Release { epoch: Epoch(1), incarnation: LIFE });
+    assert!(matches!(answer(&voter.handle(at(120), B, bid)), FromVoter::Promise { .. }));
+}

@@ -28,9 +28,13 @@ fn shots(desk: &Desk) -> Vec<(u64, Fenced)> {
 
 fn power_cut(desk: &mut Desk) -> Fenced {
     let incarnation = desk.status(A).tenure.unwrap().incarnation;
+    power_off(desk);
+    Fenced { node: A, incarnation }
+}
+
+fn power_off(desk: &mut Desk) {
     desk.cut.insert(A);
     desk.leases.remove(&A);
-    Fenced { node: A, incarnation }
 }
 
 #[test]
@@ -92,6 +96,22 @@ fn f2_whoever_may_not_lead_does_not_shoot() {
     power_cut(&mut desk);
     desk.run(5000);
     assert_eq!((shots(&desk), desk.leader()), (Vec::new(), None), "B has no whole copy");
+}
+
+#[test]
+fn f2_nobody_is_shot_for_a_lease_that_was_given_back() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| {
+        armed(config);
+        config.voters = vec![A, B, VOTERS[0]];
+    });
+    desk.run(2000);
+    desk.input(B, Input::Standby(false));
+    desk.stop(A, crate::lease::Ended::Stopped);
+    power_off(&mut desk);
+    desk.run(3000);
+    desk.input(B, Input::Standby(true));
+    desk.run(100);
+    assert_eq!((shots(&desk), desk.leader()), (Vec::new(), Some(B)));
 }
 
 #[test]
