@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
 fuzz_target!(|bytes: &[u8]| {
-    let cluster = Cluster::new("fuzz", b"");
+    let cluster = Cluster::new("fuzz", b"", 0);
     let mut here = Endpoint::new(Key([1; 32]), cluster, Service::Vote, Duration::from_millis(100), 7);
     here.add_peer(NodeId(2), Key([2; 32]).public());
     let mut rest = bytes;

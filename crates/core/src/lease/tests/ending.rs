@@ -302,3 +302,21 @@ fn a_pause_drops_a_bid_and_not_a_wish() {
     desk.input(B, Input::Pause(true));
     assert_eq!(desk.phase(B), PhaseName::Bidding, "somebody wants it");
 }
+
+#[test]
+fn a_proof_of_another_life_ends_nothing() {
+    let mut desk = Desk::led_by_a();
+    let stranger = crate::Incarnation { boot: A.0, nonce: 1 };
+    desk.input(A, Input::Emptied { incarnation: stranger, how: Ended::Died });
+    desk.run(2000);
+    assert_eq!((desk.leader(), desk.published(A).unwrap().held), (Some(A), true));
+}
+
+#[test]
+fn without_failback_nothing_moves_back() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |_| {});
+    desk.run(1000);
+    desk.ask(A, Some(B));
+    desk.run(60_000);
+    assert_eq!((desk.leader(), desk.status(B).tenure.map(|value| value.epoch)), (Some(B), Some(Epoch(2))));
+}

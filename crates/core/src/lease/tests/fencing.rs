@@ -123,10 +123,15 @@ fn f6_the_less_preferred_waits_longer() {
     });
     desk.run(2000);
     power_cut(&mut desk);
-    desk.run(1000);
+    desk.run(950);
     let all = desk.commands.iter().filter(|(.., command)| matches!(command, Command::Fence(_)));
     let times: Vec<_> = all.map(|(who, ms, _)| (*who, *ms)).collect();
     assert!(matches!(times[..], [(B, first), (C, second)] if second >= first + 100), "{times:?}");
+    // The one that has the proof takes over, and need not be the first in line.
+    let target = shots(&desk)[0].1;
+    desk.input(C, Input::FenceEnded { target, proven: true });
+    desk.run(20);
+    assert_eq!(desk.leader(), Some(C));
 }
 
 /// Two nodes, two votes, and a power switch each (F3).

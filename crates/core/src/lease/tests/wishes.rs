@@ -215,3 +215,12 @@ fn what_was_said_earlier_and_comes_later_is_not_believed() {
     desk.input(A, says(B.0 + 1, at(1).boot));
     assert!(!ready(&desk), "in another boot: that one knows better");
 }
+
+#[test]
+fn one_voter_of_three_is_no_quorum() {
+    let mut desk = Desk::led_by_a();
+    desk.cut.extend([A, VOTERS[1], VOTERS[2]]);
+    desk.input(B, Input::Request(Request { id: 7, to: None, ask: true }));
+    desk.run(3000);
+    assert_eq!(desk.last_answer().map(|(.., verdict)| verdict), Some(Verdict::NoQuorum { answering: 1, voters: 3 }));
+}
