@@ -47,11 +47,6 @@ impl NodeSet {
     pub fn union(&self, other: &NodeSet) -> NodeSet {
         NodeSet::of(self.iter().chain(other.iter())).expect("both are of one group's candidates")
     }
-
-    #[must_use]
-    pub fn is_subset(&self, of: &NodeSet) -> bool {
-        self.iter().all(|node| of.contains(node))
-    }
 }
 
 impl std::fmt::Debug for NodeSet {
@@ -104,8 +99,6 @@ mod tests {
         assert_eq!(NodeSet::of((1..=7).map(NodeId)).map(|set| set.iter().count()), Some(7));
         assert_eq!(NodeSet::of((1..=8).map(NodeId)), None);
         assert!(NodeSet::only(a).union(&NodeSet::only(b)).contains(b));
-        assert!(NodeSet::only(a).is_subset(&NodeSet::of([a, b]).unwrap()));
-        assert!(!NodeSet::of([a, b]).unwrap().is_subset(&NodeSet::only(a)));
         assert!(!NodeSet::default().contains(NodeId::default()), "zeros are nobody");
     }
 
