@@ -17,10 +17,14 @@ def record(node, message_id):
 
 with subtest("it crashes once: systemd restarts it and nothing moves"):
     pid = alpha.get_unit_property("nginx.service", "MainPID")
+    # Process 1 is in no hurry with its timers: it is woken when the restart is due.
+    alpha.succeed("systemd-run -q --unit=pings -p StandardOutput=file:/run/pings busctl monitor --match \"interface='org.freedesktop.DBus.Peer',member='Ping'\"")
+    alpha.wait_until_succeeds("grep 'Monitoring bus' /run/pings")
     alpha.succeed("systemctl kill -s KILL --kill-whom=main nginx.service")
     alpha.wait_until_succeeds(f"systemctl show -p MainPID --value nginx.service | grep -vx -e 0 -e {pid}")
     t.assertEqual(client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who").strip(), "alpha")
     assert "leads       alpha (epoch 1" in alpha.succeed("hotspare status")
+    alpha.wait_until_succeeds("grep 'Destination=org.freedesktop.systemd1 .*Member=Ping' /run/pings")
 
 with subtest("it fails for good: the other node leads, and this one abstains, with the reason"):
     alpha.succeed("touch /run/broken; systemctl kill -s KILL --kill-whom=main nginx.service")

@@ -1,6 +1,7 @@
 //! The bus, at arm's length: what systemd says of the standby targets comes in, what we publish goes out. When the bus
 //! is gone, the last known state stays true and a new connection is tried until one succeeds.
 
+use crate::restarts;
 use futures_util::StreamExt;
 use hotspare_bus::lease1::{self, Lease1};
 use hotspare_bus::systemd::{self, ManagerProxy, UnitProxy};
@@ -101,15 +102,19 @@ async fn connected(
             loop {
                 let active = unit.active_state().await.is_ok_and(|state| state == "active");
                 if changes.send((group, News::Standby(active))).await.is_err() || stream.next().await.is_none() {
-                    return;
+                    return Ok(());
                 }
             }
         });
+        for service in item.units.iter().filter(|unit| unit.ends_with(".service")) {
+            let (manager, service) = (manager.clone(), service.clone());
+            followers.spawn(async move { restarts::hasten(manager, &service).await });
+        }
     }
     loop {
         look_for_failures(&manager, watched, changes, &mut known.looks).await?;
         let errand = tokio::select! {
-            Some(_) = followers.join_next() => return Ok(()), // a stream ended: the connection is gone
+            Some(ended) = followers.join_next() => return ended.unwrap_or(Ok(())), // the connection is gone
             errand = errands.recv() => errand,
         };
         let Some(errand) = errand else { return Ok(()) };

@@ -10,6 +10,7 @@ mod args;
 mod bus;
 mod control;
 mod group;
+mod restarts;
 mod story;
 
 use args::Args;

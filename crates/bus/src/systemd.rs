@@ -39,4 +39,13 @@ pub trait Manager {
 pub trait Unit {
     #[zbus(property)]
     fn active_state(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn sub_state(&self) -> zbus::Result<String>;
+}
+
+#[proxy(interface = "org.freedesktop.systemd1.Service", default_service = "org.freedesktop.systemd1")]
+pub trait Service {
+    /// How long `Restart=` waits before it starts the service again, in microseconds (systemd 254).
+    #[zbus(property(emits_changed_signal = "false"), name = "RestartUSecNext")]
+    fn restart_usec_next(&self) -> zbus::Result<u64>;
 }
