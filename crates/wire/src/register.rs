@@ -22,7 +22,8 @@ use hotspare_core::voter::Register;
 use std::time::Duration;
 
 const MAGIC: &[u8; 8] = b"hotspreg";
-const HEADER: usize = 51;
+/// Bytes before the state frame.
+pub const HEADER: usize = 51;
 /// The version that is written and understood.
 pub const REGISTER_VERSION: u32 = 3;
 const SECTOR: usize = 512;

@@ -245,7 +245,7 @@ impl Endpoint {
         let length = state.write_message(&[], &mut noise).ok()?;
         let head = [&[VERSION, 1], self.cluster.tag.as_slice(), &[self.service as u8], &local.to_be_bytes()].concat();
         let mut datagram = [&head, &noise[..length]].concat();
-        datagram.extend(mac(&public, &datagram));
+        datagram.extend(first_tag(&public, &datagram));
         self.peers.get_mut(&to)?.opening = Some(Opening { state, local, sent: now });
         Some(datagram)
     }
@@ -266,7 +266,7 @@ impl Endpoint {
 
     fn on_initiate(&mut self, now: Duration, datagram: &[u8]) -> Option<Received> {
         let (signed, tag) = datagram.split_last_chunk::<16>()?;
-        if !self.is_addressed(datagram) || mac(&self.public, signed) != *tag {
+        if !self.is_addressed(datagram) || first_tag(&self.public, signed) != *tag {
             return None;
         }
         let remote = u32::from_be_bytes(signed.get(11..15)?.try_into().ok()?);
@@ -392,8 +392,9 @@ fn seal(session: &mut Session, message: &[u8]) -> Vec<u8> {
     datagram
 }
 
-/// Proof that the sender of a first message knows `receiver`'s public key.
-fn mac(receiver: &PublicKey, bytes: &[u8]) -> [u8; 16] {
+/// The end of a first message: proof that its sender knows `receiver`'s public key, and nothing more.
+#[must_use]
+pub fn first_tag(receiver: &PublicKey, bytes: &[u8]) -> [u8; 16] {
     let mut mac = <Blake2sMac<U16> as Mac>::new_from_slice(receiver).expect("32 bytes are a key");
     Update::update(&mut mac, bytes);
     mac.finalize_fixed().into()
