@@ -151,3 +151,16 @@ fn one_that_returns_is_not_heard_as_one_that_knows() {
     assert_eq!(hear(&mut joining, 2, Stage::Returning, knows(9, Some(4))), None);
     assert_eq!(hear(&mut joining, 3, Stage::Returning, knows(9, Some(4))), None);
 }
+
+#[test]
+fn f4_with_a_register_or_without_it_waits_for_every_fellow_not_for_one_that_votes() {
+    for own in [None, Some(knows(4, Some(4)))] {
+        let stage = if own.is_some() { Stage::Fresh } else { Stage::Ready };
+        let mut joining = Joining::new(VOTERS[0], &VOTERS, stage, (at(0), WAIT), (1, 7)).waits_for_all(own);
+        assert_eq!(hear(&mut joining, 2, Stage::Joined, knows(9, Some(6))), None, "the third has said nothing");
+        let joined = hear(&mut joining, 3, Stage::Joined, knows(8, Some(5)));
+        assert_eq!(joined, Some(JoinCommand::Keep(Stage::Joined, knows(9, Some(6)))));
+    }
+    let mut joining = one_of_two(None);
+    assert_eq!(hear(&mut joining, 2, Stage::Fresh, Register::default()), None, "that one has not seen the founding");
+}

@@ -1,7 +1,7 @@
 //! Who has the data: the set in the register, and who may lead by it (D0 to D5, D8).
 
 use super::desk::*;
-use crate::lease::{Command, DataConfig, Input, LeaseConfig, Verdict};
+use crate::lease::{Command, DataConfig, Input, LeaseConfig, PhaseName, Verdict};
 use crate::message::ToVoter;
 use crate::{Copies, NodeId, NodeSet};
 
@@ -135,4 +135,26 @@ fn what_is_no_set_of_this_group_is_not_asked_for() {
     without.input(A, Input::InSync(set(&[A])));
     without.run(500);
     assert_eq!((without.leases[&A].ack_set(), recorded(&without)), (None, Copies::default()));
+}
+
+#[test]
+fn d5_a_successor_that_falls_behind_while_the_role_is_handed_over_does_not_get_it() {
+    let mut desk = Desk::new(&[A, B], &[A, B], with_data);
+    desk.run(2000);
+    desk.input(A, Input::InSync(set(&[A, B])));
+    desk.run(800);
+    desk.cut.extend(VOTERS);
+    desk.ask(A, Some(B));
+    assert_eq!(desk.phase(A), PhaseName::HandingOver);
+    // A change that A had asked for before, and never heard of again, was chosen after all.
+    for voter in VOTERS {
+        let (ballot, mut value) = desk.voters[&voter].register().accepted.unwrap();
+        value.copies.insync = set(&[A]);
+        value.copies.rev += 1;
+        desk.voters.get_mut(&voter).unwrap().handle(desk.now, A, ToVoter::Accept { ballot, value });
+    }
+    desk.cut.clear();
+    desk.run(300);
+    assert_eq!(desk.leader(), Some(A), "who else has the data?");
+    assert_eq!(recorded(&desk).insync, set(&[A]));
 }

@@ -107,7 +107,9 @@ impl Desk {
     }
 
     pub fn input(&mut self, node: NodeId, input: Input) {
-        let commands = self.leases.get_mut(&node).expect("is up").handle(self.now, input);
+        let lease = self.leases.get_mut(&node).expect("is up");
+        let commands = lease.handle(self.now, input);
+        assert!(lease.wake_at() > self.now.boot, "a timer that is due at once fires for ever");
         self.queue.extend(commands.into_iter().map(|command| (node, command)));
         while let Some((from, command)) = self.queue.pop_front() {
             self.carry_out(from, command);

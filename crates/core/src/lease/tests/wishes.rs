@@ -224,3 +224,29 @@ fn one_voter_of_three_is_no_quorum() {
     desk.run(3000);
     assert_eq!(desk.last_answer().map(|(.., verdict)| verdict), Some(Verdict::NoQuorum { answering: 1, voters: 3 }));
 }
+
+#[test]
+fn a_successor_that_is_not_told_reads_it_from_the_voters() {
+    let mut desk = Desk::new(&[A, B, C], &[A, B, C], |_| {});
+    desk.run(1000);
+    desk.deaf = true; // C has no bid of its own: B is before it
+    desk.ask(A, Some(C));
+    assert_eq!(desk.leader(), None);
+    desk.run(LEASE.as_millis() as u64 / 2);
+    assert_eq!(desk.leader(), Some(C), "before any lease has run out");
+}
+
+#[test]
+fn moves_that_an_operator_asked_for_do_not_count_as_moves_by_itself() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| config.moves_per_hour = 2);
+    desk.run(1000);
+    for _ in 0..6 {
+        desk.ask(A, None);
+        desk.run(500);
+    }
+    assert_eq!(desk.leader(), Some(A));
+    desk.cut.insert(A);
+    desk.leases.remove(&A);
+    desk.run(3000);
+    assert_eq!(desk.leader(), Some(B));
+}
