@@ -119,7 +119,7 @@ class Nspawn(Machine):
                 except (OSError, MachineError):
                     continue
             time.sleep(0.02)
-        raise MachineError(f"{self.name} did not boot:\n{self.console.read_text(errors='replace')[-2000:]}")
+        raise MachineError(f"{self.name} did not boot (systemd-nspawn: {self.process.poll()}):\n{self.console.read_text(errors='replace')[-2000:]}")
 
     def run(self, command: str, timeout: float | None) -> tuple[int, str]:
         script = f"set -euo pipefail; {command}"
