@@ -18,6 +18,11 @@ if [ ${#need[@]} -gt 0 ]; then
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
 fi
+# All nodes of a lab are root to the kernel, and share its inotify instances: the default of 128 is too few for a few labs at a time.
+if instances=/proc/sys/fs/inotify/max_user_instances; [ "$(id -u)" = 0 ] && [ "$(cat $instances)" -lt 1024 ] && [ -w $instances ]; then
+    echo 'fs.inotify.max_user_instances is 1024 from now on, until the next boot'
+    echo 1024 > $instances || true
+fi
 [ "${1:-}" = lab ] && exit 0
 command -v cargo-nextest >/dev/null || { echo 'installing cargo-nextest (once) ...'; cargo install -q --locked cargo-nextest; }
 command -v cargo-deny >/dev/null || { echo 'installing cargo-deny (once) ...'; cargo install -q --locked cargo-deny; }

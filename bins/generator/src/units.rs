@@ -95,12 +95,13 @@ pub fn of_group(group: &Group) -> Files {
     for (n, probe) in group.probes.iter().enumerate() {
         files.insert(group.probe_unit(n), probe_unit(&names, probe, &addresses));
     }
-    // Pulled in by the lease client, so that installing and starting it is all there is to do.
-    let pulled = [names.path("take"), names.path("yield"), names.enter()].join(" ");
+    // Pulled in by the lease client, so that installing and starting it is all there is to do. A path unit fails where root's
+    // inotify instances are used up (128 by default): it is tried again until it stands.
+    let paths = [names.path("take"), names.path("yield")].join(" ");
     let header = header("What the lease client needs to move this group");
     files.insert(
         format!("hotspare-leased.service.d/50-{}.conf", group.name),
-        format!("{header}[Unit]\nWants={pulled}\n"),
+        format!("{header}[Unit]\nUpholds={paths}\nWants={}\n", names.enter()),
     );
     files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
     files
@@ -237,7 +238,7 @@ fn give(names: &Names) -> String {
 fn path(names: &Names, (what, condition): (&str, &str), target: &str) -> String {
     format!(
         "{}[Unit]\nDescription=Starts {target} when the lease client asks\nDocumentation=man:hotspare-leased(8)\n\
-         IgnoreOnIsolate=yes\n\n[Path]\n{condition}=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
+         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Path]\n{condition}=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
         header("The lease client is unprivileged: it raises a file, and process 1 starts the role"),
         names.name()
     )

@@ -1,8 +1,9 @@
-//! The bus, at arm's length: what systemd says of the standby targets comes in, what we publish goes out. When the bus
+//! The bus, at arm's length: what systemd says of the standby role comes in, what we publish goes out. When the bus
 //! is gone, the last known state stays true and a new connection is tried until one succeeds.
 
 use crate::restarts;
 use futures_util::StreamExt;
+use futures_util::stream::select_all;
 use hotspare_bus::lease1::{self, Lease1};
 use hotspare_bus::systemd::{self, ManagerProxy, UnitProxy};
 use hotspare_core::GroupId;
@@ -15,8 +16,8 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// What systemd says of a group.
 pub enum News {
-    /// Its standby target is active, or not.
-    Standby(bool),
+    /// Which of what makes a node stand by is not active: its standby target, or a path unit that would start the role.
+    StandbyLacks(Vec<String>),
     /// A unit of its primary role has failed for good.
     Failed,
 }
@@ -29,12 +30,12 @@ pub enum Errand {
     LookForFailures(GroupId),
 }
 
-/// A group, its name, and its standby target and the units of its primary role if it has any.
+/// A group, its name, what makes a node stand by, and the units of its primary role if it has any.
 #[derive(Clone)]
 pub struct Watched {
     pub group: GroupId,
     pub name: String,
-    pub target: Option<String>,
+    pub standby: Vec<String>,
     pub units: Vec<String>,
 }
 
@@ -93,19 +94,10 @@ async fn connected(
     manager.subscribe().await?;
     let mut followers = tokio::task::JoinSet::new();
     for item in watched {
-        let Some(target) = &item.target else { continue };
-        let path = manager.load_unit(target).await?;
-        let unit = UnitProxy::builder(&connection).path(path).build().await?;
-        let (group, changes) = (item.group, changes.clone());
-        followers.spawn(async move {
-            let mut stream = unit.receive_active_state_changed().await;
-            loop {
-                let active = unit.active_state().await.is_ok_and(|state| state == "active");
-                if changes.send((group, News::Standby(active))).await.is_err() || stream.next().await.is_none() {
-                    return Ok(());
-                }
-            }
-        });
+        if !item.standby.is_empty() {
+            let (manager, group, names, changes) = (manager.clone(), item.group, item.standby.clone(), changes.clone());
+            followers.spawn(async move { follow_standby(manager, group, names, changes).await });
+        }
         for service in item.units.iter().filter(|unit| unit.ends_with(".service")) {
             let (manager, service) = (manager.clone(), service.clone());
             followers.spawn(async move { restarts::hasten(manager, &service).await });
@@ -123,6 +115,34 @@ async fn connected(
             interface.get_mut().await.update(state.clone(), interface.signal_emitter()).await?;
         }
         known.note(errand);
+    }
+}
+
+/// Tells which of `names` are not active, now and whenever that changes.
+async fn follow_standby(
+    manager: ManagerProxy<'static>,
+    group: GroupId,
+    names: Vec<String>,
+    changes: Sender<(GroupId, News)>,
+) -> zbus::Result<()> {
+    let (mut units, mut streams) = (Vec::new(), Vec::new());
+    for name in names {
+        let path = manager.load_unit(&name).await?;
+        let unit = UnitProxy::builder(manager.inner().connection()).path(path).build().await?;
+        streams.push(unit.receive_active_state_changed().await);
+        units.push((name, unit));
+    }
+    let mut any = select_all(streams);
+    loop {
+        let mut lacking = Vec::new();
+        for (name, unit) in &units {
+            if !unit.active_state().await.is_ok_and(|state| state == "active") {
+                lacking.push(name.clone());
+            }
+        }
+        if changes.send((group, News::StandbyLacks(lacking))).await.is_err() || any.next().await.is_none() {
+            return Ok(());
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub struct GroupRun {
     next_request: u64,
     /// The last decision in words.
     why: String,
+    /// What of the standby role is not active.
+    lacking: Vec<String>,
 }
 
 /// A life as it travels in JSON.
@@ -110,6 +112,7 @@ impl GroupRun {
             waiting: BTreeMap::new(),
             next_request: 1,
             why: String::new(),
+            lacking: Vec::new(),
         };
         run.want("take", false);
         Ok(run)
@@ -326,6 +329,19 @@ impl GroupRun {
         inputs
     }
 
+    /// What has to be active on a node that stands by: the target, and the path units by which the role is started and stopped.
+    pub fn units_of_standby(&self) -> Vec<String> {
+        let paths = self.config.path_units();
+        let target = (!paths.is_empty()).then(|| self.config.unit_name("cluster-standby", "target"));
+        target.into_iter().chain(paths).collect()
+    }
+
+    /// These of them are not active.
+    pub fn standby_lacks(&mut self, units: Vec<String>) -> Input {
+        self.lacking = units;
+        Input::Standby(self.lacking.is_empty())
+    }
+
     /// Units whose failure is the role's.
     pub fn units_that_may_fail(&self) -> Vec<String> {
         let probes = (0..self.config.probes.len()).map(|n| self.config.probe_unit(n));
@@ -385,7 +401,12 @@ impl GroupRun {
                 "took the role too often within an hour: waits to be asked (hotspare switchover)".into()
             }
             _ if self.config.is_lock() => "free, or held elsewhere".into(),
-            _ if !status.standby => "off: neither role is active here (systemctl start the standby target)".into(),
+            _ if !status.standby => match self.lacking.first().filter(|unit| unit.ends_with(".path")) {
+                Some(unit) => {
+                    format!("{unit} is not active, so no role could be started here (systemctl start {unit})")
+                }
+                None => "neither role is active here (systemctl start the standby target)".into(),
+            },
             _ => match (status.abstains_for, status.live) {
                 (Some(left), _) => format!("abstains for another {}", story::span(left)),
                 (None, Some(live)) => format!("stands by for {}", name(live.holder)),

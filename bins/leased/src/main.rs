@@ -113,7 +113,7 @@ async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) 
             Event::Call(call) => node.call(call, &mut out),
             Event::News(group, news) => {
                 let input = match news {
-                    News::Standby(active) => Some(Input::Standby(active)),
+                    News::StandbyLacks(units) => node.groups.get_mut(&group).map(|run| run.standby_lacks(units)),
                     News::Failed => node.groups.get(&group).and_then(GroupRun::give_up),
                 };
                 input.into_iter().for_each(|input| node.input(group, input, &mut out));
@@ -145,14 +145,9 @@ struct Outgoing {
 
 impl NodeRun {
     fn watched(&self) -> Vec<Watched> {
-        let target = |name: &str| match name {
-            "default" => "cluster-standby.target".to_owned(),
-            name => format!("cluster-standby@{name}.target"),
-        };
         let watched = |(id, run): (&GroupId, &GroupRun)| {
-            let name = run.config.name.clone();
-            let target = (!run.config.is_lock()).then(|| target(&name));
-            Watched { group: *id, target, name, units: run.units_that_may_fail() }
+            let (name, standby) = (run.config.name.clone(), run.units_of_standby());
+            Watched { group: *id, name, standby, units: run.units_that_may_fail() }
         };
         self.groups.iter().map(watched).collect()
     }

@@ -142,6 +142,13 @@ impl Group {
         }
     }
 
+    /// The path units by which process 1 starts and stops the role here (decision 0004); a lock has none.
+    #[must_use]
+    pub fn path_units(&self) -> Vec<String> {
+        let stems = ["cluster-take", "cluster-yield"].iter().filter(|_| !self.is_lock());
+        stems.map(|stem| self.unit_name(stem, "path")).collect()
+    }
+
     /// The unit that asks the `n`th probe, counted from 0.
     #[must_use]
     pub fn probe_unit(&self, n: usize) -> String {

@@ -20,9 +20,22 @@ pub fn of_group(group: &Group, report: &mut Report) {
         let properties: Properties = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         judge(unit, &properties, group, report);
     }
+    for path in group.path_units() {
+        if output("systemctl", &["is-active", &path]).is_none_or(|state| state.trim() != "active") {
+            let why = format!(
+                "systemctl status {path} says why; have all {} inotify instances of root been used up?",
+                instances()
+            );
+            report.bad("unit", format!("{path} is not active, and the role cannot be started or stopped here: {why}"));
+        }
+    }
     for address in &group.addresses {
         outside_the_slice(group, address.net.ip(), report);
     }
+}
+
+fn instances() -> String {
+    std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap_or_default().trim().to_owned()
 }
 
 /// The rules, on what systemd says of a unit.

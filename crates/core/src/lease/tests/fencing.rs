@@ -198,21 +198,3 @@ fn f3_where_nobody_leads_the_missing_one_of_two_is_shot() {
     desk.run(5000);
     assert_eq!((desk.leader(), shots(&desk).len()), (Some(A), 2));
 }
-
-#[test]
-fn f1_a_proof_is_forgotten_with_what_it_was_for() {
-    let mut desk = led_by_a();
-    let life = power_cut(&mut desk);
-    desk.run(750);
-    desk.input(B, Input::FenceEnded { target: life, proven: true });
-    desk.run(50);
-    assert_eq!(desk.leader(), Some(B));
-    desk.cut.clear();
-    desk.commands.clear();
-    desk.stop(B, crate::lease::Ended::Stopped);
-    desk.run(100);
-    let carries = |command: &Command| {
-        matches!(command, Command::ToVoter { message: crate::message::ToVoter::Prepare { fenced: Some(_), .. }, .. })
-    };
-    assert!(!desk.commands.iter().any(|(.., command)| carries(command)));
-}
