@@ -80,9 +80,10 @@ impl Lease {
         };
         let outlook = self.outlook();
         let holds = matches!(self.phase, Phase::Held(_));
-        let mut epoch = tenure.map_or(Epoch(0), |value| value.epoch);
-        epoch =
-            self.voters.values().filter_map(|view| view.accepted).map(|(_, value)| value.epoch).fold(epoch, Epoch::max);
+        // Whoever parks a bid hears what is granted, and not what is recorded.
+        let granted = self.voters.values().filter_map(|view| view.live).map(|(lease, _)| lease.epoch);
+        let recorded = self.voters.values().filter_map(|view| view.accepted).map(|(_, value)| value.epoch);
+        let epoch = tenure.map(|value| value.epoch).into_iter().chain(granted).chain(recorded).max();
         Status {
             phase,
             tenure,
@@ -121,7 +122,7 @@ impl Lease {
                     holding: self.peers.get(node).and_then(|peer| peer.holding),
                 })
                 .collect(),
-            epoch,
+            epoch: epoch.unwrap_or_default(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Who takes a free lease, and when (H0, H7).
 
 use super::desk::*;
-use crate::lease::{Event, Input, PhaseName};
-use crate::message::{FromVoter, Pause, PeerMessage, ToVoter};
+use crate::lease::{Event, Input, Lease, PhaseName};
+use crate::message::{FromVoter, Pause, PeerMessage, Refusal, ToVoter};
 use crate::{Ballot, Epoch, Incarnation, Value};
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ fn a_bid_that_is_outbid_comes_back_after_a_random_while() {
 #[test]
 fn an_acknowledgement_of_another_ballot_makes_no_holder() {
     let now = at(1000);
-    let mut lease = crate::lease::Lease::new(config(A, &[A]), now, 1, 1);
+    let mut lease = Lease::new(config(A, &[A]), now, 1, 1);
     lease.handle(now, Input::Standby(true));
     let free = FromVoter::State { promised: Ballot::default(), accepted: None, live: None };
     for from in VOTERS {
@@ -145,4 +145,18 @@ fn an_acknowledgement_of_another_ballot_makes_no_holder() {
         lease.handle(now, Input::Voter { from, message: FromVoter::Accepted { ballot, lease: LEASE, credit: false } });
     }
     assert_eq!(lease.status().phase, PhaseName::Bidding, "its own ballot has a nonce");
+}
+
+#[test]
+fn who_has_parked_knows_the_epoch_of_the_holder_though_it_never_read_what_is_recorded() {
+    let mut desk = Desk::led_by_a();
+    desk.leases.remove(&B);
+    desk.leases.insert(B, Lease::new(config(B, &[A, B]), desk.now, 5, 5));
+    let live = desk.voters[&VOTERS[0]].live(desk.now);
+    for from in VOTERS {
+        let ballot = Ballot { counter: 1, node: B, nonce: 5 };
+        let message = FromVoter::Refused { ballot, promised: ballot, why: Refusal::Parked, live };
+        desk.own(B, Input::Voter { from, message });
+    }
+    assert_eq!(desk.status(B).epoch, desk.status(A).epoch);
 }
