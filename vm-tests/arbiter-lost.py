@@ -19,6 +19,7 @@ with subtest("the arbiter loses its power: a warning, and nothing moves"):
 
 with subtest("its voter is restarted, and so is that of the primary: nothing moves"):
     alpha.succeed("systemctl restart hotspare-arbiter")
+    alpha.wait_until_succeeds("hotspare status | grep -E 'lease 1[4-8].. of 1818 ms left'")  # both voters that are left have renewed it
     beta.succeed("systemctl restart hotspare-arbiter")
     alpha.wait_until_succeeds("hotspare status | grep 'votes       alpha, beta, '")
     t.assertEqual(alpha.get_unit_property("nginx.service", "MainPID"), pid)
