@@ -103,31 +103,39 @@ pub enum Fault {
     HandedToAnyCopy,
 }
 
-#[cfg(feature = "faults")]
-mod switch {
-    use super::Fault;
-    use std::cell::Cell;
+/// Makes `taken_out` and, with the feature `faults` of the calling crate, `take_out` for a set of rules.
+#[macro_export]
+macro_rules! rules_can_be_taken_out {
+    ($fault:ident) => {
+        #[cfg(feature = "faults")]
+        mod switch {
+            use super::$fault;
+            use std::cell::Cell;
 
-    thread_local! {
-        static OUT: Cell<Option<Fault>> = const { Cell::new(None) };
-    }
+            thread_local! {
+                static OUT: Cell<Option<$fault>> = const { Cell::new(None) };
+            }
 
-    /// Takes `fault`'s rule out on this thread, until another call.
-    pub fn take_out(fault: Option<Fault>) {
-        OUT.set(fault);
-    }
+            /// Takes `fault`'s rule out on this thread, until another call.
+            pub fn take_out(fault: Option<$fault>) {
+                OUT.set(fault);
+            }
 
-    pub(crate) fn taken_out(fault: Fault) -> bool {
-        OUT.get() == Some(fault)
-    }
+            pub(crate) fn taken_out(fault: $fault) -> bool {
+                OUT.get() == Some(fault)
+            }
+        }
+
+        #[cfg(feature = "faults")]
+        pub use switch::take_out;
+        #[cfg(feature = "faults")]
+        pub(crate) use switch::taken_out;
+
+        #[cfg(not(feature = "faults"))]
+        pub(crate) const fn taken_out(_: $fault) -> bool {
+            false
+        }
+    };
 }
 
-#[cfg(feature = "faults")]
-pub use switch::take_out;
-#[cfg(feature = "faults")]
-pub(crate) use switch::taken_out;
-
-#[cfg(not(feature = "faults"))]
-pub(crate) const fn taken_out(_: Fault) -> bool {
-    false
-}
+rules_can_be_taken_out!(Fault);

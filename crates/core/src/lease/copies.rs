@@ -18,6 +18,8 @@ pub(super) struct Wanted {
     set: Option<NodeSet>,
     /// Everything that was proposed since something was known to be chosen.
     maybe: NodeSet,
+    /// A change was proposed and its fate is not known: it may stand at the voters.
+    unsure: bool,
 }
 
 impl Held {
@@ -30,7 +32,7 @@ impl Held {
     /// Whether the voters have to be asked: for what they know, or for a change.
     pub(super) fn set_is_due(&self, data: bool) -> bool {
         let unmet = |copies: Copies| self.wanted.set.is_some_and(|wanted| wanted != copies.insync);
-        data && self.known().is_none_or(unmet)
+        data && (self.wanted.unsure || self.known().is_none_or(unmet))
     }
 
     /// What to propose, given what a majority has promised to know nothing newer than.
@@ -39,6 +41,7 @@ impl Held {
             Some(insync) if insync != base.copies.insync => Copies { rev: base.copies.rev + 1, insync, ..base.copies },
             _ => base.copies,
         };
+        self.wanted.unsure |= copies != self.tenure.value.copies;
         self.wanted.maybe = self.wanted.maybe.union(&copies.insync).union(&base.copies.insync);
         Value { copies, ..base }
     }
@@ -46,7 +49,7 @@ impl Held {
     /// `value` is chosen, and with that nothing older can be any more.
     pub(super) fn set_is_chosen(&mut self, value: Value) {
         self.tenure.value = value;
-        self.wanted.maybe = value.copies.insync;
+        (self.wanted.maybe, self.wanted.unsure) = (value.copies.insync, false);
     }
 }
 

@@ -89,6 +89,25 @@ fn d1_a_change_whose_fate_is_unknown_counts() {
 }
 
 #[test]
+fn a_change_that_was_chosen_unheard_and_is_wanted_no_more_is_changed_back() {
+    // At whatever moment of its being asked for, given up and asked for again B is back.
+    for after in (0..1600).step_by(5) {
+        let mut desk = led_by_a();
+        desk.input(A, Input::InSync(set(&[A, B])));
+        desk.run(300);
+        desk.accepted_is_lost = true;
+        desk.input(A, Input::InSync(set(&[A])));
+        desk.run(after);
+        assert_eq!(recorded(&desk).insync, set(&[A]), "chosen, and nobody here knows");
+        assert_eq!(ack_set(&desk, A), Some(set(&[A, B])));
+        desk.input(A, Input::InSync(set(&[A, B]))); // what is wanted is what was known to be chosen last
+        desk.accepted_is_lost = false;
+        desk.run(1800);
+        assert_eq!(recorded(&desk).insync, set(&[A, B]), "after {after} ms: or B could never lead");
+    }
+}
+
+#[test]
 fn d5_only_a_whole_copy_takes_over_and_d8_the_set_stays_as_it_was() {
     let mut desk = led_by_a();
     desk.cut.insert(A);

@@ -2,7 +2,7 @@
 //! off. A gate that does its work at once stands behind each candidate, unless a test takes its place.
 
 use crate::lease::{Command, Ended, Event, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure, Verdict};
-use crate::message::ToVoter;
+use crate::message::{FromVoter, ToVoter};
 use crate::time::Stamp;
 use crate::timetable::Timetable;
 use crate::voter::{Memory, Register, Voter, VoterCommand};
@@ -46,6 +46,8 @@ pub struct Desk {
     pub cut: BTreeSet<NodeId>,
     /// No candidate hears another.
     pub deaf: bool,
+    /// What voters have accepted is never heard of.
+    pub accepted_is_lost: bool,
     /// Whether roles start and stop at once, with the proof.
     pub gates: bool,
     /// What was decided, by whom, at which millisecond.
@@ -78,6 +80,7 @@ impl Desk {
             voters: VOTERS.map(|id| (id, voter())).into_iter().chain(pair).collect(),
             cut: BTreeSet::new(),
             deaf: false,
+            accepted_is_lost: false,
             gates,
             events: Vec::new(),
             answers: Vec::new(),
@@ -162,6 +165,9 @@ impl Desk {
     fn voted(&mut self, voter: NodeId, commands: Vec<VoterCommand>) {
         for command in commands {
             if let VoterCommand::Reply { to, message } = command {
+                if self.accepted_is_lost && matches!(message, FromVoter::Accepted { .. }) {
+                    continue;
+                }
                 self.feed(to, Input::Voter { from: voter, message });
             }
         }

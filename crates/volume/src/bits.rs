@@ -1,0 +1,313 @@
+//! What may differ between this copy and each other one, and how much of that is on disk.
+//!
+//! Before a write reaches this disk or the wire, its extent is *hot*: on disk every block of it "may differ" (write intent, R4). In
+//! memory the bits are exact. An extent that has been left alone cools: the exact bits take the place of the intent, at
+//! leisure. So one structure is the write-intent log and the bitmap of what a copy that is away has missed (R2).
+//!
+//! Invariant: what is on disk is never less than what is in memory, for every block that a write may have reached.
+
+use crate::fault::{VolumeFault, taken_out};
+use crate::geometry::{Geometry, Range};
+use crate::layout;
+use std::collections::BTreeMap;
+
+/// Extents that are hot at a time: with 4 MiB each, 4 GiB of a volume are written to without another write of metadata.
+pub const HOT_MAX: usize = 1024;
+
+/// The number of a write of another session: above all numbers of this one.
+const UNKNOWN: u64 = u64::MAX;
+
+/// What is kept of one extent that is written to.
+#[derive(Clone, Copy, Debug)]
+struct Hot {
+    /// The version of its page that has the intent.
+    version: u64,
+    /// Writes to it under way.
+    users: u32,
+    /// When it was entered last, in entries.
+    used: u64,
+}
+
+/// How far the pages with one number, one for each other copy, have got.
+#[derive(Clone, Copy, Debug, Default)]
+struct Page {
+    wanted: u64,
+    durable: u64,
+    writing: bool,
+    /// More is on disk than need be.
+    lazy: bool,
+}
+
+/// The bits of all other copies.
+#[derive(Clone, Debug)]
+pub struct Bits {
+    shape: Geometry,
+    hot_max: usize,
+    /// By other copy, by extent.
+    words: Vec<Vec<u64>>,
+    /// By extent: the number of the write that reached it last in this session; 0: an earlier one.
+    last: Vec<u64>,
+    hot: BTreeMap<usize, Hot>,
+    pages: Vec<Page>,
+    entries: u64,
+}
+
+impl Bits {
+    /// Bits as they were read from disk; a page that could not be read is `None`: all of it may differ.
+    #[must_use]
+    pub fn new(shape: Geometry, peers: usize, mut read: impl FnMut(usize, usize) -> Option<Vec<u64>>) -> Bits {
+        let mut words = Vec::with_capacity(peers);
+        for peer in 0..peers {
+            let mut all = Vec::with_capacity(shape.extents());
+            for page in 0..shape.pages() {
+                let found = read(peer, page);
+                for place in 0..shape.page_extents.min(shape.extents() - page * shape.page_extents) {
+                    let word = found.as_ref().and_then(|words| words.get(place).copied()).unwrap_or(u64::MAX);
+                    all.push(word & shape.existing(page * shape.page_extents + place));
+                }
+            }
+            words.push(all);
+        }
+        let pages = vec![Page::default(); shape.pages()];
+        let last = vec![0; shape.extents()];
+        Bits { shape, hot_max: HOT_MAX, words, last, hot: BTreeMap::new(), pages, entries: 0 }
+    }
+
+    /// The same with room for so many hot extents.
+    #[must_use]
+    pub fn with_hot_max(self, hot_max: usize) -> Bits {
+        Bits { hot_max, ..self }
+    }
+
+    #[must_use]
+    pub fn of(&self, peer: usize) -> &[u64] {
+        &self.words[peer]
+    }
+
+    /// How many blocks of the copy `peer` may differ.
+    #[must_use]
+    pub fn count(&self, peer: usize) -> u64 {
+        self.words[peer].iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// A write with this number reaches `range` now.
+    pub fn mark(&mut self, range: Range, number: u64) {
+        for (extent, mask) in self.shape.touched(range) {
+            self.words.iter_mut().for_each(|words| words[extent] |= mask);
+            self.last[extent] = self.last[extent].max(number); // an unknown one stays unknown
+        }
+    }
+
+    /// What another copy says may differ.
+    pub fn join(&mut self, peer: usize, words: &[u64]) {
+        let existing = (0..).map(|extent| self.shape.existing(extent));
+        for ((word, other), existing) in self.words[peer].iter_mut().zip(words).zip(existing) {
+            *word |= other & existing;
+        }
+    }
+
+    /// A new tenure, or a new session with the copy that is written to. What is marked already is from before, and cannot be told by a
+    /// number: here (`at` is known) it counts as old as `at`, elsewhere nothing is cleared until [`Bits::know`].
+    pub fn begin_session(&mut self, at: Option<u64>) {
+        self.last.fill(at.unwrap_or(UNKNOWN));
+        self.hot.values_mut().for_each(|hot| hot.users = 0);
+    }
+
+    /// Nothing that is marked is younger than the write with this number.
+    pub fn know(&mut self, number: u64) {
+        self.last.iter_mut().filter(|last| **last == UNKNOWN).for_each(|last| *last = number);
+    }
+
+    /// This copy and `peer` both have on disk whatever the writes up to `number` made of the volume.
+    pub fn clear_up_to(&mut self, peer: usize, number: u64) {
+        for (extent, word) in self.words[peer].iter_mut().enumerate() {
+            if *word != 0 && self.last[extent] <= number {
+                *word = 0;
+                self.pages[extent / self.shape.page_extents].lazy = true;
+            }
+        }
+    }
+
+    /// A write to `range` is about to begin. Returns the version that each page named must have on disk first; ends with
+    /// [`Bits::leave`].
+    pub fn enter(&mut self, range: Range) -> Vec<(usize, u64)> {
+        let mut needs = Vec::new();
+        for (extent, _) in self.shape.touched(range) {
+            self.entries += 1;
+            let page = extent / self.shape.page_extents;
+            if !self.hot.contains_key(&extent) {
+                self.cool_one();
+                self.pages[page].wanted += 1;
+                let version = self.pages[page].wanted;
+                self.hot.insert(extent, Hot { version, users: 0, used: 0 });
+            }
+            let hot = self.hot.get_mut(&extent).expect("it is there now");
+            hot.users += 1;
+            hot.used = self.entries;
+            if self.pages[page].durable < hot.version && !taken_out(VolumeFault::NoIntent) {
+                needs.push((page, hot.version));
+            }
+        }
+        needs
+    }
+
+    /// A write to `range` has reached this disk.
+    pub fn leave(&mut self, range: Range) {
+        for (extent, _) in self.shape.touched(range) {
+            if let Some(hot) = self.hot.get_mut(&extent) {
+                hot.users = hot.users.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Makes room for one more hot extent, if there is one that nobody writes to.
+    fn cool_one(&mut self) {
+        if self.hot.len() < self.hot_max {
+            return;
+        }
+        let oldest = self.hot.iter().filter(|(_, hot)| hot.users == 0).min_by_key(|(_, hot)| hot.used);
+        if let Some(extent) = oldest.map(|(extent, _)| *extent) {
+            self.hot.remove(&extent);
+            self.pages[extent / self.shape.page_extents].lazy = true;
+        }
+    }
+
+    /// Everything cools, for a clean end: what is on disk becomes exact once [`Bits::settled`].
+    pub fn cool_all(&mut self) {
+        for (extent, _) in std::mem::take(&mut self.hot) {
+            self.pages[extent / self.shape.page_extents].lazy = true;
+        }
+        for page in self.pages.iter_mut().filter(|page| page.lazy) {
+            page.wanted += 1;
+        }
+    }
+
+    /// Whether each page has on disk what it needs.
+    #[must_use]
+    pub fn met(&self, needs: &[(usize, u64)]) -> bool {
+        needs.iter().all(|(page, version)| self.pages[*page].durable >= *version)
+    }
+
+    /// Nothing is left to be written.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.pages.iter().all(|page| page.durable == page.wanted)
+    }
+
+    /// Pages to be written now, with their versions; each ends with [`Bits::written`] or [`Bits::failed`].
+    pub fn due(&mut self) -> Vec<(usize, u64)> {
+        let due = |(at, page): (usize, &mut Page)| {
+            let due = page.wanted > page.durable && !page.writing;
+            due.then(|| {
+                (page.writing, page.lazy) = (true, false);
+                (at, page.wanted)
+            })
+        };
+        self.pages.iter_mut().enumerate().filter_map(due).collect()
+    }
+
+    pub fn written(&mut self, page: usize, version: u64) {
+        let state = &mut self.pages[page];
+        (state.writing, state.durable) = (false, state.durable.max(version));
+    }
+
+    /// It did not reach the disk: it is due again.
+    pub fn failed(&mut self, page: usize) {
+        self.pages[page].writing = false;
+    }
+
+    /// The bytes of a page of one other copy, as they should be on disk.
+    #[must_use]
+    pub fn page(&self, volume: u64, peer: usize, page: usize) -> Vec<u8> {
+        let first = page * self.shape.page_extents;
+        let extents = first..(first + self.shape.page_extents).min(self.shape.extents());
+        let hot = |extent: &usize| self.hot.contains_key(extent);
+        let words = extents.map(|extent| if hot(&extent) { u64::MAX } else { self.words[peer][extent] });
+        layout::page(volume, peer, page, words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Geometry = Geometry { size: 64 * 512 * 4, block: 512, page_extents: 2 };
+
+    fn extent(at: u64) -> Range {
+        Range { at: at * 64 * 512, len: 512 }
+    }
+
+    fn clean() -> Bits {
+        Bits::new(SHAPE, 1, |_, _| Some(vec![0; 2]))
+    }
+
+    fn write_pages(bits: &mut Bits) -> usize {
+        let due = bits.due();
+        due.iter().for_each(|(page, version)| bits.written(*page, *version));
+        due.len()
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_means_that_all_may_differ() {
+        let bits = Bits::new(SHAPE, 2, |peer, page| (peer == 0 || page == 1).then(|| vec![0; 2]));
+        assert_eq!((bits.count(0), bits.count(1)), (0, 128));
+    }
+
+    #[test]
+    fn an_extent_is_on_disk_before_it_is_written_to_and_stays_hot() {
+        let mut bits = clean();
+        let needs = bits.enter(extent(1));
+        assert_eq!(needs, [(0, 1)]);
+        assert!(!bits.met(&needs));
+        let due = bits.due();
+        assert_eq!(due, [(0, 1)]);
+        assert_eq!(bits.enter(extent(0)), [(0, 2)], "too late for the write under way");
+        assert!(bits.due().is_empty(), "one write of a page at a time");
+        bits.written(0, 1);
+        assert!(bits.met(&needs) && !bits.settled());
+        assert_eq!(write_pages(&mut bits), 1);
+        bits.leave(extent(1));
+        assert!(bits.enter(extent(1)).is_empty(), "hot: nothing to wait for");
+        let words = layout::read_page(5, 0, 0, &bits.page(5, 0, 0)).unwrap();
+        assert_eq!(words[..2], [u64::MAX; 2], "the intent is for all of the extent");
+    }
+
+    #[test]
+    fn what_cools_is_written_as_it_is_and_never_under_a_write() {
+        let mut bits = clean().with_hot_max(1);
+        bits.enter(extent(0));
+        bits.mark(extent(0), 1);
+        bits.enter(extent(2));
+        assert_eq!(bits.hot.len(), 2, "both are in use");
+        bits.leave(extent(0));
+        bits.leave(extent(2));
+        bits.enter(extent(3));
+        assert!(!bits.hot.contains_key(&0), "the one that was entered first");
+        bits.leave(extent(3));
+        bits.cool_all();
+        write_pages(&mut bits);
+        assert!(bits.settled());
+        let words = layout::read_page(5, 0, 0, &bits.page(5, 0, 0)).unwrap();
+        assert_eq!(words[..2], [1, 0]);
+    }
+
+    #[test]
+    fn bits_go_when_all_writes_to_their_extent_are_on_both_disks() {
+        let mut bits = clean();
+        bits.mark(extent(0), 7);
+        bits.mark(extent(1), 9);
+        bits.clear_up_to(0, 8);
+        assert_eq!(bits.of(0)[..2], [0, 1]);
+        bits.begin_session(None);
+        bits.mark(extent(2), 3);
+        bits.clear_up_to(0, 1000);
+        assert_eq!(bits.of(0)[1..3], [1, 1], "how old they are is not known");
+        bits.know(12);
+        bits.clear_up_to(0, 11);
+        assert_eq!(bits.count(0), 2);
+        bits.clear_up_to(0, 12);
+        assert_eq!(bits.count(0), 0);
+        bits.join(0, &[u64::MAX, 0, 0, u64::MAX]);
+        assert_eq!(bits.count(0), 128);
+    }
+}

@@ -1,0 +1,64 @@
+//! Rules that can be taken out, one at a time, to see whether the simulator notices (`make faults`).
+
+/// A rule that can be taken out. docs/faults-volume.md says which promise each one breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VolumeFault {
+    /// R1: every copy that counts has a write before it is acknowledged.
+    AckWithoutPeers,
+    /// R1: and this copy too.
+    AckWithoutLocal,
+    /// R1: a flush is acknowledged when every copy that counts is flushed.
+    FlushWithoutPeers,
+    /// R1: and this copy too.
+    FlushWithoutLocal,
+    /// R1: a copy says that it is flushed when it is.
+    FlushedTooEarly,
+    /// D1: what may be chosen counts like what is chosen.
+    OnlyChosenCounts,
+    /// R4: the intent is on disk before a write is.
+    NoIntent,
+    /// R4: a copy that is written to from elsewhere keeps an intent as well (D8 with three copies).
+    NoIntentAtReplica,
+    /// R4: bits go only when a write is flushed on both sides.
+    ClearedWhenAcked,
+    /// R4: and on this side too.
+    ClearedWithoutLocal,
+    /// R4: nobody is served before every copy that counts is equal to this one.
+    ServesBeforeEqual,
+    /// R5: a copy that is made whole again is not whole meanwhile.
+    TargetStaysWhole,
+    /// R5: it counts only when it has everything.
+    JoinsTooEarly,
+    /// R5: and has it on disk.
+    JoinsWithoutFlush,
+    /// R5: and whatever was flushed before it counted.
+    CountsTooEarly,
+    /// R5: what it missed is what either side says.
+    OwnBitsOnly,
+    /// R5: a block is read for a copy while nobody writes to it.
+    CopyWithoutLock,
+    /// R8: writes that overlap go one after the other.
+    NoLocks,
+    /// R8: at a copy that is written to from elsewhere as well.
+    NoLocksAtReplica,
+    /// D6: what comes from an earlier epoch is refused.
+    OldEpochsWrite,
+    /// D6: and the epoch is on disk before it is said to be.
+    EpochNotKept,
+    /// D6, 0018: a copy that has heard of a later epoch is not promoted in an earlier one.
+    PromotedInOldEpoch,
+    /// D7: acknowledgements of an old session are void.
+    OldSessionsCount,
+    /// D7: a new session begins when the last write of the old one has landed.
+    NoDrain,
+    /// R5: a copy that is not whole is not promoted.
+    TargetPromoted,
+    /// R6: other data is never overwritten unasked.
+    AnyGeneration,
+    /// R10: nothing is acknowledged after the seal.
+    AcksAfterSeal,
+    /// A write that a copy missed while it was away is marked.
+    MissedNotMarked,
+}
+
+hotspare_core::rules_can_be_taken_out!(VolumeFault);

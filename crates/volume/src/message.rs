@@ -1,0 +1,190 @@
+//! What goes in, what comes out, and what two copies say to each other.
+//!
+//! Bytes of data are not here: a command says whose bytes they are ([`Source`]), and the program around the core has them. The
+//! very buffer that a request came with goes to the disk and to the peers (R9).
+
+use crate::event::Event;
+use crate::geometry::Range;
+use hotspare_core::{Epoch, NodeId, NodeSet};
+
+/// What a user of the volume wants of `range`; `tag` names the request until it is completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub tag: u64,
+    pub op: Op,
+    /// Of a flush: nothing.
+    pub range: Range,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Read,
+    /// `durable`: completed only when it is on every disk (FUA).
+    Write {
+        what: What,
+        durable: bool,
+    },
+    /// Everything that was completed before this came is on every disk when this is.
+    Flush,
+}
+
+/// What a write makes of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Data,
+    Discard,
+    Zeroes,
+}
+
+/// Whose bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The request with this tag.
+    Request(u64),
+    /// What the disk task with this id has read.
+    Read(u64),
+    /// What came with the message that this session's work is about.
+    Work(u64),
+}
+
+/// A task for the local disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// For a request, or for a copy.
+    Read(Range),
+    Write { what: What, range: Range, durable: bool, source: Source },
+    Flush,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    Tick,
+    Request(Request),
+    /// There is an authenticated, ordered way to `peer`; `session` is never used again.
+    Connected {
+        peer: NodeId,
+        session: u64,
+    },
+    Disconnected {
+        peer: NodeId,
+        session: u64,
+    },
+    /// `bytes` names the payload for [`Source::Work`], if there is one.
+    FromPrimary {
+        peer: NodeId,
+        session: u64,
+        message: ToReplica,
+        bytes: u64,
+    },
+    FromReplica {
+        peer: NodeId,
+        session: u64,
+        message: ToPrimary,
+    },
+    /// What became of [`Command::Disk`] or [`Command::Meta`].
+    Done {
+        id: u64,
+        ok: bool,
+    },
+    /// The group's lease is held in `epoch`, and the voters say that the data is this `generation`.
+    Promote {
+        epoch: Epoch,
+        generation: u64,
+    },
+    /// D1: each of `acks` must have a write before it is acknowledged; the voters agreed on `chosen` last.
+    AckSet {
+        epoch: Epoch,
+        acks: NodeSet,
+        chosen: NodeSet,
+    },
+    /// The lease runs out (8/12): nothing is completed until it is renewed.
+    Hold(bool),
+    /// The lease has run out (9/12): every request fails, now and later (R10).
+    Seal,
+    /// The role has gone.
+    Demote,
+}
+
+/// What must be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Disk {
+        id: u64,
+        task: Task,
+    },
+    /// Metadata, durable when it is done.
+    Meta {
+        id: u64,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    ToReplica {
+        peer: NodeId,
+        session: u64,
+        message: ToReplica,
+        bytes: Option<Source>,
+    },
+    ToPrimary {
+        peer: NodeId,
+        session: u64,
+        message: ToPrimary,
+    },
+    Close {
+        peer: NodeId,
+        session: u64,
+    },
+    Complete {
+        tag: u64,
+        ok: bool,
+    },
+    /// Ask the voters for this set of whole copies (`hotspare_core::lease::Input::InSync`).
+    Want {
+        epoch: Epoch,
+        set: NodeSet,
+    },
+    Journal(Event),
+}
+
+/// From the copy that is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToReplica {
+    /// The first word of a session. `member`: the receiver counts, or may.
+    Hello { volume: u64, size: u64, epoch: Epoch, generation: u64, member: bool },
+    /// `number` grows by one with every write of a tenure.
+    Write { number: u64, what: What, range: Range, durable: bool },
+    /// A block as it is now; every write up to `last` is in it.
+    Copy { copy: u64, last: u64, range: Range },
+    Flush { flush: u64 },
+    /// You have everything up to `at`, on disk; and so have others.
+    Join { at: u64, durable: Vec<(NodeId, u64)> },
+    /// These have all writes up to these on disk.
+    Durable { nodes: Vec<(NodeId, u64)> },
+}
+
+/// From another copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToPrimary {
+    /// What may differ between the two, by extents, as far as this copy knows.
+    Welcome { differs: Vec<u64> },
+    Refused { why: Refusal },
+    Wrote { number: u64 },
+    Copied { copy: u64 },
+    Flushed { flush: u64 },
+    Joined,
+}
+
+/// Why a copy will not be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has heard of a later epoch.
+    LaterEpoch(Epoch),
+    /// It is a copy of other data (R6).
+    OtherGeneration(u64),
+    /// It is another volume, or one of another size.
+    OtherVolume,
+    /// It counts, and is not whole: somebody has to look.
+    NotWhole,
+    /// It is not done with its own role yet.
+    Busy,
+}

@@ -1,0 +1,275 @@
+//! The other copies, as the one that is written to sees them: sessions, and how a copy becomes equal again (R5, D4, D7).
+//!
+//! ```text
+//!  Away --connected--> Greeted --Welcome--> Resyncing --all copied--> Flushing --Flushed--> Joining --Joined--> Joined
+//!   ^                     '--Refused--> Refused (asked again)                                                     |
+//!   '------------------------------------- the session ends ------------------------------------------------------'
+//! ```
+//! A copy that counts and was away for a moment goes the same way; what differs is only what has not been flushed yet.
+
+use crate::event::Event;
+use crate::fault::{VolumeFault, taken_out};
+use crate::message::{Command, Refusal, Source, Task, ToPrimary, ToReplica};
+use crate::primary::{Key, Peer, Step};
+use crate::volume::{Doing, Role, Volume};
+use hotspare_core::NodeId;
+use std::time::Duration;
+
+/// Blocks that are copied to one peer at a time.
+const COPIES_MAX: usize = 8;
+/// A copy that refused is asked again after this.
+const GREET_AGAIN: Duration = Duration::from_millis(500);
+
+impl Volume {
+    pub(crate) fn on_connected(&mut self, peer: NodeId, session: u64) {
+        if self.slot(peer).is_none() {
+            return self.close(peer, session);
+        }
+        self.session_ends(peer);
+        self.links.insert(peer, session);
+        self.greet(peer, session);
+    }
+
+    pub(crate) fn on_disconnected(&mut self, peer: NodeId, session: u64) {
+        if self.links.get(&peer) == Some(&session) {
+            self.links.remove(&peer);
+            self.session_ends(peer);
+        }
+    }
+
+    /// Hangs up: nothing more is said or heard in this session.
+    pub(crate) fn close(&mut self, peer: NodeId, session: u64) {
+        self.on_disconnected(peer, session);
+        self.out.push(Command::Close { peer, session });
+    }
+
+    fn session_ends(&mut self, peer: NodeId) {
+        match &mut self.role {
+            Role::Primary(primary) => {
+                if let Some(state) = primary.peers.get_mut(&peer) {
+                    state.end_session(self.now);
+                    self.end_copies(peer);
+                }
+            }
+            Role::Replica(replica) => {
+                if replica.link.as_ref().is_some_and(|link| link.peer == peer) {
+                    replica.link = None;
+                    self.drop_work();
+                }
+            }
+        }
+    }
+
+    /// Copies to `peer` that are under way come to nothing: others may have their turn.
+    pub(crate) fn end_copies(&mut self, peer: NodeId) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let of_peer = |doing: &Doing| matches!(doing, Doing::CopyRead { peer: other, .. } if *other == peer);
+        self.doing.retain(|_, doing| !of_peer(doing));
+        let granted = primary.locks.release_all(|key| matches!(key, Key::Copy(other, _) if *other == peer));
+        self.granted(granted);
+    }
+
+    /// Says hello, if this copy is the one that is written to.
+    pub(crate) fn greet(&mut self, peer: NodeId, session: u64) {
+        let (me, now) = (self.block.node, self.now);
+        let Role::Primary(primary) = &mut self.role else { return };
+        let counts = primary.counts(me);
+        let Some(state) = primary.peers.get_mut(&peer).filter(|_| !primary.sealed) else { return };
+        let Some(counts) = counts else { return }; // the voters have not been heard yet: a tick greets again
+        (state.session, state.step, state.greeted_at) = (session, Step::Greeted, now);
+        let member = counts.contains(&peer);
+        let (volume, size, epoch, generation) =
+            (self.block.volume, self.block.size, primary.epoch, self.block.generation);
+        let message = ToReplica::Hello { volume, size, epoch, generation, member };
+        self.out.push(Command::ToReplica { peer, session, message, bytes: None });
+    }
+
+    /// Those that are connected and have not been asked, or said no, are asked (again).
+    pub(crate) fn greet_again(&mut self) {
+        let Role::Primary(primary) = &self.role else { return };
+        let due = |(node, session): (&NodeId, &u64)| {
+            let peer = primary.peers.get(node)?;
+            let late = self.now.saturating_sub(peer.greeted_at) >= GREET_AGAIN;
+            let asked = peer.session == *session && peer.step != Step::Away;
+            (!asked || (peer.step == Step::Refused && late)).then_some((*node, *session))
+        };
+        for (node, session) in self.links.iter().filter_map(due).collect::<Vec<_>>() {
+            self.greet(node, session);
+        }
+    }
+
+    pub(crate) fn on_replica_says(&mut self, peer: NodeId, session: u64, message: ToPrimary) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(state) = primary.peers.get_mut(&peer) else { return };
+        let old = state.session != session || state.step == Step::Away;
+        if old && !(taken_out(VolumeFault::OldSessionsCount) && matches!(message, ToPrimary::Wrote { .. })) {
+            return; // D7
+        }
+        match message {
+            ToPrimary::Welcome { differs } => self.on_welcome(peer, &differs),
+            ToPrimary::Refused { why } => self.on_refused(peer, why),
+            ToPrimary::Wrote { number } => {
+                state.unacked.remove(&number);
+            }
+            ToPrimary::Copied { copy } => {
+                state.copies.remove(&copy);
+            }
+            ToPrimary::Flushed { flush } => self.on_peer_flushed(peer, flush),
+            ToPrimary::Joined => self.on_joined(peer),
+        }
+    }
+
+    /// What it misses is what either side says (D8).
+    fn on_welcome(&mut self, node: NodeId, differs: &[u64]) {
+        let Some(slot) = self.slot(node) else { return };
+        if !taken_out(VolumeFault::OwnBitsOnly) {
+            self.bits.join(slot, differs);
+        }
+        let (todo, blocks) = (self.bits.of(slot).to_vec(), self.bits.count(slot));
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.step == Step::Greeted) else { return };
+        (peer.todo, peer.step) = (todo, Step::Resyncing);
+        self.journal(Event::ResyncBegins { peer: node, blocks, bytes: blocks * self.shape.block });
+    }
+
+    fn on_refused(&mut self, node: NodeId, why: Refusal) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.step == Step::Greeted) else { return };
+        peer.step = Step::Refused;
+        peer.greeted_at = self.now;
+        if why != Refusal::Busy {
+            self.journal(Event::Refused { peer: node, why });
+        }
+        if let Refusal::LaterEpoch(epoch) = why {
+            self.depose(epoch);
+        }
+    }
+
+    /// Takes blocks that have to be copied, a few at a time; when there are none left, what was copied is flushed.
+    pub(crate) fn copy_blocks(&mut self) {
+        let Role::Primary(primary) = &self.role else { return };
+        if primary.sealed {
+            return;
+        }
+        let busy = |(node, peer): (&NodeId, &Peer)| (peer.step == Step::Resyncing).then_some(*node);
+        for node in primary.peers.iter().filter_map(busy).collect::<Vec<_>>() {
+            while self.copy_one(node) {}
+            let Role::Primary(primary) = &mut self.role else { return };
+            let (sent, next) = (primary.number, primary.next + 1);
+            let Some(peer) = primary.peers.get_mut(&node) else { continue };
+            let left = peer.todo.iter().any(|word| *word != 0) || !peer.copies.is_empty();
+            if left && !taken_out(VolumeFault::JoinsTooEarly) {
+                continue;
+            }
+            primary.next = next;
+            peer.step = Step::Flushing { flush: next, at: peer.covers(sent) };
+            if taken_out(VolumeFault::JoinsWithoutFlush) {
+                self.tell_joined(node);
+            } else {
+                self.send_flush(node, next);
+            }
+        }
+    }
+
+    fn copy_one(&mut self, node: NodeId) -> bool {
+        let (now, shape) = (self.now, self.shape);
+        let Role::Primary(primary) = &mut self.role else { return false };
+        let copy = primary.next + 1;
+        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < COPIES_MAX) else { return false };
+        let Some((extent, word)) = peer.todo.iter_mut().enumerate().find(|(_, word)| **word != 0) else { return false };
+        let block = word.trailing_zeros();
+        *word &= *word - 1; // from now on what is written to it is sent
+        let range = shape.block_range(extent, block);
+        primary.next = copy;
+        peer.copies.insert(copy, (range, now));
+        if primary.locks.take(Key::Copy(node, copy), range) || taken_out(VolumeFault::CopyWithoutLock) {
+            self.read_copy(node, copy);
+        }
+        true
+    }
+
+    /// Nobody writes to the block now: it is read.
+    pub(crate) fn read_copy(&mut self, node: NodeId, copy: u64) {
+        let Role::Primary(primary) = &self.role else { return };
+        let Some((range, _)) = primary.peers.get(&node).and_then(|peer| peer.copies.get(&copy)) else { return };
+        let range = *range;
+        self.start(Doing::CopyRead { peer: node, copy }, Task::Read(range));
+    }
+
+    pub(crate) fn on_copy_read(&mut self, node: NodeId, copy: u64, id: u64, ok: bool) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(peer) = primary.peers.get_mut(&node) else { return };
+        let Some((range, since)) = peer.copies.get_mut(&copy) else { return };
+        *since = self.now;
+        let (session, last) = (peer.session, primary.number);
+        if ok {
+            let message = ToReplica::Copy { copy, last, range: *range };
+            self.out.push(Command::ToReplica { peer: node, session, message, bytes: Some(Source::Read(id)) });
+        } else {
+            return self.close(node, session); // it is tried again from the bits
+        }
+        let granted = primary.locks.release(Key::Copy(node, copy));
+        self.granted(granted);
+    }
+
+    fn on_peer_flushed(&mut self, node: NodeId, flush: u64) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(peer) = primary.peers.get_mut(&node) else { return };
+        let Some((covers, _)) = peer.flushes.remove(&flush) else { return };
+        if peer.step == Step::Joined {
+            peer.durable = peer.durable.max(Some(covers));
+        }
+        if let Some(flush) = primary.flushes.get_mut(&flush) {
+            flush.done.push(node);
+        }
+        if matches!(peer.step, Step::Flushing { flush: awaited, .. } if awaited == flush) {
+            self.tell_joined(node);
+        }
+    }
+
+    fn tell_joined(&mut self, node: NodeId) {
+        let me = self.block.node;
+        let Role::Primary(primary) = &mut self.role else { return };
+        let others = primary.peers.iter().filter_map(|(node, peer)| Some((*node, peer.durable?)));
+        let own = primary.durable.map(|number| (me, number));
+        let durable: Vec<(NodeId, u64)> = others.chain(own).collect();
+        let Some(peer) = primary.peers.get_mut(&node) else { return };
+        let Step::Flushing { at, .. } = peer.step else { return };
+        peer.step = Step::Joining { at };
+        let (session, message) = (peer.session, ToReplica::Join { at, durable });
+        self.out.push(Command::ToReplica { peer: node, session, message, bytes: None });
+    }
+
+    fn on_joined(&mut self, node: NodeId) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(peer) = primary.peers.get_mut(&node) else { return };
+        let Step::Joining { at } = peer.step else { return };
+        (peer.step, peer.durable, peer.proven_at) = (Step::Joined, Some(at), primary.number);
+        // A flush under way that came before: what it is about is on that disk, or it is asked for there as well.
+        let mut missed = Vec::new();
+        for (id, flush) in primary.flushes.iter_mut().filter(|(_, flush)| !flush.done.contains(&node)) {
+            if flush.upto <= at {
+                flush.done.push(node);
+            } else {
+                missed.push(*id);
+            }
+        }
+        missed.into_iter().for_each(|flush| self.send_flush(node, flush));
+        self.flush(None); // what was written while it was joining, and may have been flushed without it
+        self.journal(Event::Joined { peer: node });
+    }
+
+    /// Who does not answer for too long is hung up on: waiting for it would hold up everybody.
+    pub(crate) fn close_the_slow(&mut self) {
+        let (now, grace) = (self.now, self.config.grace);
+        let Role::Primary(primary) = &self.role else { return };
+        let slow = |(node, peer): (&NodeId, &Peer)| {
+            let late = peer.waits_since().is_some_and(|since| now.saturating_sub(since) >= grace);
+            (peer.hears() && late).then_some((*node, peer.session))
+        };
+        for (peer, session) in primary.peers.iter().filter_map(slow).collect::<Vec<_>>() {
+            self.journal(Event::TooSlow { peer });
+            self.close(peer, session);
+        }
+    }
+}

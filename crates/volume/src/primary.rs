@@ -1,0 +1,257 @@
+//! What the copy that is written to knows: its requests, and how far each other copy is.
+
+use crate::fault::{VolumeFault, taken_out};
+use crate::geometry::Range;
+use crate::locks::Locks;
+use crate::message::Request;
+use hotspare_core::{Epoch, NodeId, NodeSet};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Who holds a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Request(u64),
+    Copy(NodeId, u64),
+}
+
+/// A write that has begun and has no number yet: it waits for its turn, then for its intent.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub request: Request,
+    /// Its turn has come, and this must be on disk first.
+    pub needs: Option<Vec<(usize, u64)>>,
+}
+
+/// A write on its way to the disks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write {
+    pub request: Request,
+    pub local: bool,
+}
+
+/// A flush on its way to the disks; without a tag it is this program's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Flush {
+    pub tag: Option<u64>,
+    /// The last write that was sent before it.
+    pub upto: u64,
+    pub local: bool,
+    pub done: Vec<NodeId>,
+}
+
+/// How far another copy is (R5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// No session, since then.
+    Away,
+    /// It was said hello to.
+    Greeted,
+    /// It said no; it is asked again.
+    Refused,
+    /// Blocks are copied to it.
+    Resyncing,
+    /// All are copied; this flush makes them durable, up to this write.
+    Flushing { flush: u64, at: u64 },
+    /// It was told that it is whole up to this write.
+    Joining { at: u64 },
+    /// It is equal: every write reaches it before it is acknowledged.
+    Joined,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub session: u64,
+    pub step: Step,
+    /// Not joined since then.
+    pub away_since: Duration,
+    /// A tenure begins with it; the former primary is likely to be gone.
+    pub fresh: bool,
+    /// Asked again after a refusal.
+    pub greeted_at: Duration,
+    /// Sent in this session and not answered, and since when.
+    pub unacked: BTreeMap<u64, Duration>,
+    /// Flushes under way: what they cover, and since when.
+    pub flushes: BTreeMap<u64, (u64, Duration)>,
+    /// Everything up to this write is on its disk; only while it is joined.
+    pub durable: Option<u64>,
+    /// What was written when it joined: flushes may have passed it by up to there.
+    pub proven_at: u64,
+    /// Blocks that have to be copied.
+    pub todo: Vec<u64>,
+    /// Blocks on their way.
+    pub copies: BTreeMap<u64, (Range, Duration)>,
+}
+
+impl Peer {
+    pub(crate) fn new(now: Duration) -> Peer {
+        Peer {
+            session: 0,
+            step: Step::Away,
+            away_since: now,
+            fresh: true,
+            greeted_at: now,
+            unacked: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            durable: None,
+            proven_at: 0,
+            todo: Vec::new(),
+            copies: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it has said welcome in this session: what is written is sent to it.
+    pub(crate) fn hears(&self) -> bool {
+        !matches!(self.step, Step::Away | Step::Greeted | Step::Refused)
+    }
+
+    /// Whether it may be asked for: it is equal, and has on its disk whatever was flushed while it did not count.
+    pub(crate) fn may_count(&self) -> bool {
+        let proven = self.durable >= Some(self.proven_at) || taken_out(VolumeFault::CountsTooEarly);
+        self.step == Step::Joined && proven
+    }
+
+    /// The last write up to which it has answered all, if `sent` was the last one sent.
+    pub(crate) fn covers(&self, sent: u64) -> u64 {
+        self.unacked.keys().next().map_or(sent, |oldest| oldest - 1)
+    }
+
+    /// Since when the oldest question has not been answered.
+    pub(crate) fn waits_since(&self) -> Option<Duration> {
+        let writes = self.unacked.values().next().copied();
+        let flushes = self.flushes.values().map(|(_, since)| *since).min();
+        let copies = self.copies.values().map(|(_, since)| *since).min();
+        [writes, flushes, copies].into_iter().flatten().min()
+    }
+
+    /// The session is over: nothing that was said in it counts (D7).
+    pub(crate) fn end_session(&mut self, now: Duration) {
+        if self.step == Step::Joined {
+            self.away_since = now;
+            self.fresh = false;
+        }
+        self.step = Step::Away;
+        if !taken_out(VolumeFault::OldSessionsCount) {
+            self.unacked.clear();
+        }
+        self.flushes.clear();
+        self.copies.clear();
+        self.todo.clear();
+        self.durable = None;
+    }
+}
+
+/// A tenure.
+#[derive(Clone, Debug)]
+pub(crate) struct Primary {
+    pub epoch: Epoch,
+    pub began: Duration,
+    /// Every copy that counts was equal once (R4).
+    pub serving: bool,
+    pub sealed: bool,
+    /// The lease is about to run out: nothing is completed.
+    pub held: bool,
+    pub frozen_since: Option<Duration>,
+    /// What the lease client said last: who must have a write, and who counts. `None`: nothing yet.
+    pub sets: Option<(NodeSet, NodeSet)>,
+    /// What was asked of the voters last, and when.
+    pub wanted: Option<(NodeSet, Duration)>,
+    /// The last write that was sent.
+    pub number: u64,
+    /// Requests that came while nothing may begin.
+    pub queue: VecDeque<Request>,
+    pub waiting: BTreeMap<u64, Waiting>,
+    pub writes: BTreeMap<u64, Write>,
+    pub reads: BTreeMap<u64, Range>,
+    pub flushes: BTreeMap<u64, Flush>,
+    /// Completed, but for the lease.
+    pub ready: Vec<(u64, bool)>,
+    pub locks: Locks<Key>,
+    pub peers: BTreeMap<NodeId, Peer>,
+    /// Everything up to this write is on this disk, with all that was there before.
+    pub durable: Option<u64>,
+    /// The durable state that the others know of.
+    pub told: Vec<(NodeId, u64)>,
+    pub next_flush: Duration,
+    pub next: u64,
+    pub disk_failed: bool,
+}
+
+impl Primary {
+    pub(crate) fn new(epoch: Epoch, now: Duration, peers: impl Iterator<Item = NodeId>) -> Primary {
+        Primary {
+            epoch,
+            began: now,
+            serving: false,
+            sealed: false,
+            held: false,
+            frozen_since: None,
+            sets: None,
+            wanted: None,
+            number: 0,
+            queue: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            ready: Vec::new(),
+            locks: Locks::default(),
+            peers: peers.map(|peer| (peer, Peer::new(now))).collect(),
+            durable: None,
+            told: Vec::new(),
+            next_flush: now,
+            next: 0,
+            disk_failed: false,
+        }
+    }
+
+    pub(crate) fn is_joined(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.step == Step::Joined)
+    }
+
+    /// What may be chosen: what the lease client said, and what was asked for since (D1, D4).
+    pub(crate) fn members(&self) -> Option<NodeSet> {
+        let (acks, chosen) = self.sets?;
+        if taken_out(VolumeFault::OnlyChosenCounts) {
+            return Some(chosen);
+        }
+        Some(self.wanted.map_or(acks, |(wanted, _)| acks.union(&wanted)))
+    }
+
+    /// Who must have a write before it is acknowledged: what may be chosen, and what is about to be asked for (D4). A copy that is
+    /// equal counts from that moment on, so that no flush passes it by.
+    pub(crate) fn counts(&self, me: NodeId) -> Option<Vec<NodeId>> {
+        let members = self.members()?;
+        let counts = |node: &NodeId| members.contains(*node) || (self.is_joined(*node) && !taken_out(VolumeFault::OnlyChosenCounts));
+        Some(self.peers.keys().copied().filter(|node| *node != me && counts(node)).collect())
+    }
+
+    /// The copy that counts and is not equal, if there is one.
+    pub(crate) fn lacks(&self, me: NodeId) -> Option<Option<NodeId>> {
+        let counts = self.counts(me)?;
+        Some(counts.into_iter().find(|node| !self.is_joined(*node)))
+    }
+
+    /// Whether nothing may begin (R2): a copy that counts is not there.
+    pub(crate) fn is_frozen(&self, me: NodeId) -> bool {
+        self.sealed || !matches!(self.lacks(me), Some(None))
+    }
+
+    /// Whether `node` has the write with this number.
+    pub(crate) fn has(&self, node: NodeId, number: u64) -> bool {
+        let Some(peer) = self.peers.get(&node) else { return false };
+        let joined = peer.step == Step::Joined || taken_out(VolumeFault::OldSessionsCount);
+        joined && !peer.unacked.contains_key(&number)
+    }
+
+    /// The last write up to which all have reached this disk.
+    pub(crate) fn covers(&self) -> u64 {
+        let oldest = self.writes.iter().find(|(_, write)| !write.local).map(|(number, _)| *number);
+        oldest.map_or(self.number, |oldest| oldest - 1)
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        let flushes = self.flushes.values().filter(|flush| flush.tag.is_some()).count();
+        self.queue.len() + self.waiting.len() + self.writes.len() + self.reads.len() + flushes + self.ready.len()
+    }
+}

@@ -1,0 +1,275 @@
+//! A copy that is written to from elsewhere: whom it hears, what it takes in, when it is equal (R4, R5, R6, R8, D6, D7).
+
+use crate::event::Event;
+use crate::fault::{VolumeFault, taken_out};
+use crate::geometry::Range;
+use crate::locks::Locks;
+use crate::message::{Command, Refusal, Source, Task, ToPrimary, ToReplica, What};
+use crate::volume::{Doing, Role, Volume};
+use hotspare_core::{Epoch, NodeId};
+use std::collections::BTreeMap;
+
+/// Promotion is under way: when the superblock with this number is on disk, it is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promotion {
+    pub epoch: Epoch,
+    pub saved: u64,
+}
+
+/// The session with the copy that is written to.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub peer: NodeId,
+    pub session: u64,
+    /// It was said welcome to.
+    open: bool,
+    /// The superblock with this number must be on disk before the next word.
+    saved: u64,
+    /// What it was told of its being equal, until that is on disk.
+    joining: Option<(u64, Vec<(NodeId, u64)>)>,
+    /// This copy is equal, up to this write on disk.
+    joined: Option<u64>,
+    /// The last write that was heard of.
+    top: u64,
+}
+
+/// What is to be written here for the user of another copy.
+#[derive(Clone, Debug)]
+struct Work {
+    session: u64,
+    answer: ToPrimary,
+    range: Range,
+    what: What,
+    durable: bool,
+    /// The number of the last write in it.
+    number: u64,
+    bytes: u64,
+    /// Its turn has come, and this must be on disk first.
+    needs: Option<Vec<(usize, u64)>>,
+    issued: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replica {
+    pub link: Option<Link>,
+    pub promotion: Option<Promotion>,
+    locks: Locks<u64>,
+    works: BTreeMap<u64, Work>,
+    next: u64,
+}
+
+impl Replica {
+    pub(crate) fn is_joined_to(&self, node: NodeId) -> bool {
+        self.link.as_ref().is_some_and(|link| link.peer == node && link.joined.is_some())
+    }
+}
+
+impl Volume {
+    pub(crate) fn on_primary_says(&mut self, peer: NodeId, session: u64, message: ToReplica, bytes: u64) {
+        if self.links.get(&peer) != Some(&session) {
+            return;
+        }
+        if let ToReplica::Hello { volume, size, epoch, generation, member } = message {
+            return self.on_hello((peer, session), (volume, size), epoch, (generation, member));
+        }
+        let Role::Replica(replica) = &mut self.role else { return };
+        let open = |link: &&mut Link| (link.peer, link.session, link.open) == (peer, session, true);
+        let Some(link) = replica.link.as_mut().filter(open) else { return };
+        match message {
+            ToReplica::Hello { .. } => unreachable!("taken above"),
+            ToReplica::Write { number, what, range, durable } => {
+                link.top = link.top.max(number);
+                let answer = ToPrimary::Wrote { number };
+                self.take_in(Work { session, answer, range, what, durable, number, bytes, needs: None, issued: false });
+            }
+            ToReplica::Copy { copy, last, range } => {
+                link.top = link.top.max(last);
+                let (answer, number, what) = (ToPrimary::Copied { copy }, last, What::Data);
+                self.take_in(Work { session, answer, range, what, durable: false, number, bytes, needs: None, issued: false });
+            }
+            ToReplica::Flush { flush } => {
+                if taken_out(VolumeFault::FlushedTooEarly) {
+                    self.answer(session, ToPrimary::Flushed { flush });
+                }
+                self.start(Doing::ApplyFlush { session, flush }, Task::Flush);
+            }
+            ToReplica::Join { at, durable } => {
+                link.joining = Some((at, durable));
+                if !std::mem::replace(&mut self.block.whole, true) {
+                    let saved = self.save();
+                    let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
+                    link.saved = saved;
+                }
+            }
+            ToReplica::Durable { nodes } => self.on_durable(&nodes),
+        }
+    }
+
+    fn on_hello(&mut self, from: (NodeId, u64), of: (u64, u64), epoch: Epoch, (generation, member): (u64, bool)) {
+        let (peer, session) = from;
+        if let Some(why) = self.refusal(of, epoch, (generation, member)) {
+            self.out.push(Command::ToPrimary { peer, session, message: ToPrimary::Refused { why } });
+            return self.depose(epoch); // whoever leads later than we do
+        }
+        let Role::Replica(replica) = &mut self.role else { return };
+        let mut changed = replica.promotion.take().is_some() || self.block.min_epoch < epoch;
+        self.block.min_epoch = self.block.min_epoch.max(epoch);
+        if !member && !taken_out(VolumeFault::TargetStaysWhole) {
+            // What it has is overwritten piece by piece, from a later time (R5).
+            changed |= self.block.whole || self.block.generation != generation;
+            if std::mem::replace(&mut self.block.whole, false) {
+                self.journal(Event::NotWhole { peer });
+            }
+        }
+        if self.block.generation == 0 {
+            (self.block.generation, changed) = (generation, true);
+        }
+        let saved = if changed { self.save() } else { 0 };
+        let Role::Replica(replica) = &mut self.role else { return };
+        replica.link = Some(Link { peer, session, open: false, saved, joining: None, joined: None, top: 0 });
+        self.drop_work();
+    }
+
+    fn refusal(&self, of: (u64, u64), epoch: Epoch, (generation, member): (u64, bool)) -> Option<Refusal> {
+        let own = self.block.generation;
+        if of != (self.block.volume, self.block.size) {
+            Some(Refusal::OtherVolume)
+        } else if self.block.min_epoch > epoch && !taken_out(VolumeFault::OldEpochsWrite) {
+            Some(Refusal::LaterEpoch(self.block.min_epoch))
+        } else if matches!(self.role, Role::Primary(_)) {
+            Some(Refusal::Busy)
+        } else if own != generation && (own != 0 || member) && !taken_out(VolumeFault::AnyGeneration) {
+            Some(Refusal::OtherGeneration(own))
+        } else if member && !self.block.whole {
+            Some(Refusal::NotWhole)
+        } else {
+            None
+        }
+    }
+
+    /// What an old session wanted and has not begun is forgotten; what has begun will land.
+    pub(crate) fn drop_work(&mut self) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        replica.works.retain(|_, work| work.issued);
+        replica.locks = Locks::default();
+    }
+
+    fn take_in(&mut self, work: Work) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        if !self.shape.holds(work.range) {
+            let Some(link) = replica.link.clone() else { return };
+            return self.close(link.peer, link.session);
+        }
+        replica.next += 1;
+        let (id, range) = (replica.next, work.range);
+        replica.works.insert(id, work);
+        if replica.locks.take(id, range) || taken_out(VolumeFault::NoLocksAtReplica) {
+            self.intend_work(id);
+        }
+    }
+
+    fn intend_work(&mut self, id: u64) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        if let Some(work) = replica.works.get_mut(&id) {
+            let needs = self.bits.enter(work.range);
+            work.needs = Some(if taken_out(VolumeFault::NoIntentAtReplica) { Vec::new() } else { needs });
+        }
+    }
+
+    fn issue_works(&mut self) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        let mut tasks = Vec::new();
+        for (id, work) in replica.works.iter_mut().filter(|(_, work)| !work.issued) {
+            if work.needs.as_ref().is_some_and(|needs| self.bits.met(needs)) {
+                work.issued = true;
+                self.bits.mark(work.range, work.number);
+                let (what, range, durable) = (work.what, work.range, work.durable);
+                tasks.push((*id, Task::Write { what, range, durable, source: Source::Work(work.bytes) }));
+            }
+        }
+        for (id, task) in tasks {
+            self.start(Doing::Apply(id), task);
+        }
+    }
+
+    pub(crate) fn on_applied(&mut self, id: u64, ok: bool) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        let Some(work) = replica.works.remove(&id) else { return };
+        self.bits.leave(work.range);
+        let granted = replica.locks.release(id);
+        if ok {
+            self.answer(work.session, work.answer);
+        } else if let Some(link) = replica.link.clone().filter(|link| link.session == work.session) {
+            // It is not equal any more; a new session finds out what it lacks.
+            self.journal(Event::DiskFailed);
+            return self.close(link.peer, link.session);
+        }
+        granted.into_iter().for_each(|id| self.intend_work(id));
+    }
+
+    pub(crate) fn on_apply_flushed(&mut self, session: u64, flush: u64, ok: bool) {
+        if ok {
+            return self.answer(session, ToPrimary::Flushed { flush });
+        }
+        let Role::Replica(replica) = &mut self.role else { return };
+        if let Some(link) = replica.link.clone().filter(|link| link.session == session) {
+            self.journal(Event::DiskFailed);
+            self.close(link.peer, session);
+        }
+    }
+
+    fn answer(&mut self, session: u64, message: ToPrimary) {
+        let Role::Replica(replica) = &self.role else { return };
+        if let Some(link) = replica.link.as_ref().filter(|link| link.session == session) {
+            self.out.push(Command::ToPrimary { peer: link.peer, session, message });
+        }
+    }
+
+    /// What time and the disk have brought about.
+    pub(crate) fn step_replica(&mut self) {
+        self.step_promotion();
+        self.welcome();
+        self.join();
+        self.issue_works();
+    }
+
+    /// The epoch is on disk and nothing of an older session is under way: a new one begins (D6, D7).
+    fn welcome(&mut self) {
+        let landed = !self.writes_are_under_way() || taken_out(VolumeFault::NoDrain);
+        let Role::Replica(replica) = &self.role else { return };
+        let Some(link) = replica.link.as_ref().filter(|link| !link.open) else { return };
+        let (peer, session) = (link.peer, link.session);
+        let Some(slot) = self.slot(peer).filter(|_| landed && self.saved(link.saved)) else { return };
+        self.bits.begin_session(None);
+        let differs = self.bits.of(slot).to_vec();
+        let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
+        link.open = true;
+        self.out.push(Command::ToPrimary { peer, session, message: ToPrimary::Welcome { differs } });
+    }
+
+    /// It was told that it is equal, and that is on disk.
+    fn join(&mut self) {
+        let Role::Replica(Replica { link: Some(link), .. }) = &self.role else { return };
+        if !self.saved(link.saved) {
+            return;
+        }
+        let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
+        let Some((at, durable)) = link.joining.take() else { return };
+        link.joined = Some(at);
+        let (session, top) = (link.session, link.top.max(at));
+        self.bits.know(top);
+        self.answer(session, ToPrimary::Joined);
+        self.on_durable(&durable);
+    }
+
+    fn on_durable(&mut self, nodes: &[(NodeId, u64)]) {
+        let me = self.block.node;
+        let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
+        let Some(joined) = link.joined.as_mut() else { return };
+        let own = nodes.iter().find(|(node, _)| *node == me).map(|(_, number)| *number);
+        *joined = (*joined).max(own.unwrap_or(0));
+        let own = *joined;
+        let others: Vec<(NodeId, u64)> = nodes.iter().copied().filter(|(node, _)| *node != me).collect();
+        self.clear_bits(&others, own);
+    }
+}

@@ -1,0 +1,286 @@
+//! One copy of a volume: what it is in either role, its metadata, and where what happens goes.
+
+use crate::bits::Bits;
+use crate::event::Event;
+use crate::fault::{VolumeFault, taken_out};
+use crate::geometry::Geometry;
+use crate::layout::{self, Superblock};
+use crate::message::{Command, Input, Task};
+use crate::primary::Primary;
+use crate::replica::Replica;
+use hotspare_core::{Epoch, NodeId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the configuration says of a volume.
+#[derive(Clone, Debug)]
+pub struct VolumeConfig {
+    /// How long a copy that counts and is away is waited for before the voters are asked to go on without it. Longer than an
+    /// upgrade of its daemon takes; the service stands still as long.
+    pub grace: Duration,
+    /// The same at the beginning of a tenure, when the former primary is likely to be gone.
+    pub takeover_grace: Duration,
+    /// How often what is written is flushed, if its user does not: bounds what must be copied again after a crash.
+    pub flush_every: Duration,
+}
+
+/// What a disk task or a metadata write was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// A write of this number, of this copy's own user.
+    Write(u64),
+    Read(u64),
+    /// This copy's part of a flush; what was on its disk before.
+    Flush { flush: u64, covers: u64 },
+    CopyRead { peer: NodeId, copy: u64 },
+    /// Work for another copy's user.
+    Apply(u64),
+    ApplyFlush { session: u64, flush: u64 },
+    Page { page: usize, version: u64 },
+    Superblock(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Role {
+    Replica(Replica),
+    Primary(Box<Primary>),
+}
+
+/// One copy.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    pub(crate) config: VolumeConfig,
+    pub(crate) now: Duration,
+    pub(crate) shape: Geometry,
+    /// As it is, or is about to be, on disk.
+    pub(crate) block: Superblock,
+    /// Superblocks: the number of the newest content, of the last one written and of the one being written.
+    block_wanted: u64,
+    block_durable: u64,
+    block_writing: Option<u64>,
+    pub(crate) bits: Bits,
+    /// Parts of each page's write that are under way, one for each other copy.
+    page_parts: BTreeMap<usize, usize>,
+    page_failed: bool,
+    pub(crate) doing: BTreeMap<u64, Doing>,
+    next: u64,
+    pub(crate) role: Role,
+    /// The newest session with each other copy.
+    pub(crate) links: BTreeMap<NodeId, u64>,
+    pub(crate) out: Vec<Command>,
+}
+
+impl Volume {
+    /// A copy whose superblock with number `sequence` and bits were read from disk.
+    #[must_use]
+    pub fn new(config: VolumeConfig, now: Duration, (sequence, block): (u64, Superblock), bits: Bits) -> Volume {
+        Volume {
+            config,
+            now,
+            shape: block.geometry(),
+            block,
+            block_wanted: sequence,
+            block_durable: sequence,
+            block_writing: None,
+            bits,
+            page_parts: BTreeMap::new(),
+            page_failed: false,
+            doing: BTreeMap::new(),
+            next: 0,
+            role: Role::Replica(Replica::default()),
+            links: BTreeMap::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// The same with another shape of its metadata's pages, for tests.
+    #[must_use]
+    pub fn with_shape(self, shape: Geometry) -> Volume {
+        Volume { shape, ..self }
+    }
+
+    /// Moves time to `now` (never back), takes `input` in and returns what must be done, in order.
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Command> {
+        assert!(now >= self.now, "the clock went backwards");
+        self.now = now;
+        match input {
+            Input::Tick => {}
+            Input::Request(request) => self.on_request(request),
+            Input::Connected { peer, session } => self.on_connected(peer, session),
+            Input::Disconnected { peer, session } => self.on_disconnected(peer, session),
+            Input::FromPrimary { peer, session, message, bytes } => self.on_primary_says(peer, session, message, bytes),
+            Input::FromReplica { peer, session, message } => self.on_replica_says(peer, session, message),
+            Input::Done { id, ok } => self.on_done(id, ok),
+            Input::Promote { epoch, generation } => self.on_promote(epoch, generation),
+            Input::AckSet { epoch, acks, chosen } => self.on_ack_set(epoch, acks, chosen),
+            Input::Hold(on) => self.on_hold(on),
+            Input::Seal => self.seal(),
+            Input::Demote => self.on_demote(),
+        }
+        match self.role {
+            Role::Primary(_) => self.step_primary(),
+            Role::Replica(_) => self.step_replica(),
+        }
+        self.write_metadata();
+        std::mem::take(&mut self.out)
+    }
+
+    /// The place of `peer`'s bits.
+    pub(crate) fn slot(&self, peer: NodeId) -> Option<usize> {
+        self.block.peers.iter().position(|node| *node == peer).filter(|_| peer != NodeId::default())
+    }
+
+    pub(crate) fn journal(&mut self, event: Event) {
+        self.out.push(Command::Journal(event));
+    }
+
+    pub(crate) fn start(&mut self, doing: Doing, task: Task) {
+        self.next += 1;
+        self.doing.insert(self.next, doing);
+        self.out.push(Command::Disk { id: self.next, task });
+    }
+
+    /// Whether a write may still land on this disk.
+    pub(crate) fn writes_are_under_way(&self) -> bool {
+        self.doing.values().any(|doing| matches!(doing, Doing::Write(_) | Doing::Apply(_)))
+    }
+
+    fn on_done(&mut self, id: u64, ok: bool) {
+        let Some(doing) = self.doing.remove(&id) else { return };
+        match doing {
+            Doing::Write(number) => self.on_written(number, ok),
+            Doing::Read(tag) => self.on_read(tag, ok),
+            Doing::Flush { flush, covers } => self.on_flushed(flush, covers, ok),
+            Doing::CopyRead { peer, copy } => self.on_copy_read(peer, copy, id, ok),
+            Doing::Apply(work) => self.on_applied(work, ok),
+            Doing::ApplyFlush { session, flush } => self.on_apply_flushed(session, flush, ok),
+            Doing::Page { page, version } => self.on_page(page, version, ok),
+            Doing::Superblock(number) => {
+                self.block_writing = None;
+                if ok {
+                    self.block_durable = self.block_durable.max(number);
+                } else {
+                    self.journal(Event::MetaFailed);
+                }
+            }
+        }
+    }
+
+    fn on_page(&mut self, page: usize, version: u64, ok: bool) {
+        let left = self.page_parts.entry(page).or_default();
+        *left = left.saturating_sub(1);
+        self.page_failed |= !ok;
+        if *left > 0 {
+            return;
+        }
+        if std::mem::take(&mut self.page_failed) {
+            self.bits.failed(page);
+            self.journal(Event::MetaFailed);
+        } else {
+            self.bits.written(page, version);
+        }
+    }
+
+    /// The superblock has changed; what it is worth counts from [`Volume::saved`] of this number on.
+    pub(crate) fn save(&mut self) -> u64 {
+        self.block_wanted += 1;
+        self.block_wanted
+    }
+
+    pub(crate) fn saved(&self, number: u64) -> bool {
+        self.block_durable >= number || taken_out(VolumeFault::EpochNotKept)
+    }
+
+    fn write_metadata(&mut self) {
+        if self.block_writing.is_none() && self.block_wanted > self.block_durable {
+            let number = self.block_wanted;
+            let (at, bytes) = layout::superblock(number, &self.block);
+            self.block_writing = Some(number);
+            self.write_sheet(Doing::Superblock(number), at, bytes);
+        }
+        for (page, version) in self.bits.due() {
+            let peers = self.block.peer_count();
+            self.page_parts.insert(page, peers);
+            for peer in 0..peers {
+                let bytes = self.bits.page(self.block.volume, peer, page);
+                self.write_sheet(Doing::Page { page, version }, layout::page_at(&self.shape, peer, page), bytes);
+            }
+        }
+    }
+
+    fn write_sheet(&mut self, doing: Doing, at: u64, bytes: Vec<u8>) {
+        self.next += 1;
+        self.doing.insert(self.next, doing);
+        self.out.push(Command::Meta { id: self.next, at, bytes });
+    }
+
+    /// What the copies say of who has what on disk, as far as this copy may conclude from it (R4).
+    pub(crate) fn clear_bits(&mut self, durable: &[(NodeId, u64)], own: u64) {
+        for (node, number) in durable {
+            let both = if taken_out(VolumeFault::ClearedWithoutLocal) { *number } else { own.min(*number) };
+            if let Some(slot) = self.slot(*node) {
+                self.bits.clear_up_to(slot, both);
+            }
+        }
+    }
+}
+
+/// Where a copy stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The tenure in which it is written to.
+    pub primary: Option<Epoch>,
+    /// Requests are served.
+    pub serving: bool,
+    /// Nothing is acknowledged at the moment.
+    pub frozen: bool,
+    pub sealed: bool,
+    pub whole: bool,
+    pub generation: u64,
+    pub min_epoch: Epoch,
+    /// Each other copy: whether it is equal, and how many bytes of it may differ.
+    pub peers: Vec<(NodeId, bool, u64)>,
+    /// Requests that wait.
+    pub requests: usize,
+}
+
+impl Volume {
+    /// The blocks of an extent in which `peer` may differ.
+    #[must_use]
+    pub fn marked(&self, peer: NodeId, extent: usize) -> u64 {
+        self.slot(peer).map_or(0, |slot| self.bits.of(slot)[extent])
+    }
+
+    /// Whether this copy and `peer` are equal, as far as this one knows.
+    #[must_use]
+    pub fn is_joined(&self, peer: NodeId) -> bool {
+        match &self.role {
+            Role::Primary(primary) => primary.is_joined(peer),
+            Role::Replica(replica) => replica.is_joined_to(peer),
+        }
+    }
+
+    /// Where this copy stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let peers = self.block.peers.iter().take(self.block.peer_count()).enumerate().map(|(slot, node)| {
+            (*node, self.is_joined(*node), self.bits.count(slot) * self.shape.block)
+        });
+        let peers = peers.collect();
+        let primary = match &self.role {
+            Role::Primary(primary) => Some(primary),
+            Role::Replica(_) => None,
+        };
+        Status {
+            primary: primary.map(|primary| primary.epoch),
+            serving: primary.is_some_and(|primary| primary.serving),
+            frozen: primary.is_some_and(|primary| primary.is_frozen(self.block.node)),
+            sealed: primary.is_some_and(|primary| primary.sealed),
+            whole: self.block.whole,
+            generation: self.block.generation,
+            min_epoch: self.block.min_epoch,
+            peers,
+            requests: primary.map_or(0, |primary| primary.requests()),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What goes wrong, and how often.
+
+use crate::world::{Happening, MS, World};
+
+/// One misfortune; the next is not far.
+pub fn strike(world: &mut World) {
+    if !world.faults_on {
+        return;
+    }
+    let next = world.now + world.rng.below(world.profile.fault_every_ms * MS) + 1;
+    world.at(next, Happening::Fault);
+    let nodes = world.profile.nodes as u64;
+    let some = |world: &mut World| usize::try_from(world.rng.below(nodes)).expect("small");
+    let node = some(world);
+    match world.rng.below(20) {
+        0..6 => fall(world, node, true),
+        6..9 => fall(world, node, false),
+        9 => (0..world.profile.nodes).for_each(|node| fall(world, node, true)), // the whole site
+        10..14 => {
+            let other = some(world);
+            if other != node {
+                world.stats.cuts += 1;
+                let span = if world.rng.one_in(2) { 20 * MS } else { 800 * MS };
+                let span = world.rng.below(span);
+                world.tell(|| format!("nodes {node} and {other} are cut off from each other"));
+                world.cut(node, other, span);
+            }
+        }
+        14 => {
+            let span = world.rng.below(400 * MS);
+            world.nodes[node].stalled_until = world.now + span;
+            world.tell(|| format!("node {node} stands still"));
+        }
+        15 => {
+            let span = world.rng.below(500 * MS);
+            world.nodes[node].slow_disk_until = world.now + span;
+        }
+        16 => {
+            let (boot, span) = (world.nodes[node].boot, world.rng.below(100 * MS));
+            world.at(world.now, Happening::Hold { node, boot, on: true });
+            world.at(world.now + span, Happening::Hold { node, boot, on: false });
+        }
+        17 => {
+            if let Some(epoch) = world.nodes[node].client.map(|client| client.epoch) {
+                let boot = world.nodes[node].boot;
+                world.at(world.now, Happening::Depose { node, boot, epoch });
+            }
+        }
+        18 if world.profile.rot && world.nodes[node].volume.is_none() => {
+            let mut rng = world.rng.clone();
+            world.nodes[node].disk.rot(&mut rng);
+            world.rng = rng;
+        }
+        _ => {}
+    }
+}
+
+fn fall(world: &mut World, node: usize, power: bool) {
+    world.crash(node, power);
+    let longest = if world.rng.one_in(3) { 2000 * MS } else { 150 * MS };
+    let back = world.now + world.rng.below(longest);
+    world.at(back, Happening::PowerOn { node });
+}

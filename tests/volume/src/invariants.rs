@@ -1,0 +1,184 @@
+//! The promises, checked while a run goes on. Each panics with its own name first.
+//!
+//! | name | promise | rule |
+//! |---|---|---|
+//! | `flushed_is_kept` | every copy in the set that was chosen last has, on its platter, all that a completed flush covered | R1, I4 |
+//! | `acked_is_kept` | whoever takes over has every acknowledged write, flushed or not, unless it lost its power since | R1, I5 |
+//! | `members_are_whole` | and is marked as whole, and of the right generation | R3, R5 |
+//! | `differences_are_marked` | where two copies differ one of them has that block marked, in memory and on disk | R2, R4 |
+//! | `joined_are_equal` | joined copies that count are equal wherever nothing is under way | R5, R8 |
+//! | `completed_once` | a request ends once | |
+//! | `sealed_is_silent` | nothing is completed after the seal | R10 |
+//! | `heals` | when the faults end, somebody serves, and all copies are equal and count | I8 |
+
+use crate::disk::{Cell, sectors};
+use crate::world::{GENERATION, World, id, index};
+use hotspare_volume::{Range, layout};
+
+/// What was promised.
+pub struct Ledger {
+    /// By sector: the oldest that may be there, on every copy that counts.
+    floor: Vec<Cell>,
+    /// By node and sector: what it was given before it was acknowledged, and has not lost its power since.
+    acked: Vec<Vec<Cell>>,
+}
+
+impl Ledger {
+    pub fn new(nodes: usize, sectors: usize) -> Ledger {
+        Ledger { floor: vec![0; sectors], acked: vec![vec![0; sectors]; nodes] }
+    }
+
+    pub fn written(&mut self, range: Range, tag: Cell, durable: bool, members: impl Iterator<Item = usize>) {
+        for node in members {
+            sectors(range).for_each(|at| self.acked[node][at] = self.acked[node][at].max(tag));
+        }
+        if durable {
+            sectors(range).for_each(|at| self.floor[at] = self.floor[at].max(tag));
+        }
+    }
+
+    /// Which sectors of what was `seen` are promised now, and were not before.
+    pub fn flushed(&mut self, seen: &[(usize, Cell)]) -> Vec<usize> {
+        let newer = seen.iter().filter(|(at, cell)| self.floor[*at] < *cell).copied().collect::<Vec<_>>();
+        newer.iter().for_each(|(at, cell)| self.floor[*at] = *cell);
+        newer.into_iter().map(|(at, _)| at).collect()
+    }
+
+    pub fn lost_power(&mut self, node: usize) {
+        self.acked[node].fill(0);
+    }
+}
+
+/// `flushed_is_kept` for some sectors.
+pub fn flushed_is_kept(world: &World, some: impl Iterator<Item = usize> + Clone) {
+    if world.record.epoch.0 == 0 {
+        return;
+    }
+    for node in world.record.set.iter().map(index) {
+        let disk = &world.nodes[node].disk;
+        for at in some.clone() {
+            let (found, floor) = (disk.at_worst(at), world.ledger.floor[at]);
+            assert!(
+                found >= floor,
+                "flushed_is_kept: node {node} counts and may have {found:x} in sector {at}, where {floor:x} was flushed"
+            );
+        }
+    }
+}
+
+/// `flushed_is_kept`, `members_are_whole`.
+pub fn set_is_good(world: &World) {
+    if world.record.epoch.0 == 0 {
+        return;
+    }
+    flushed_is_kept(world, 0..world.ledger.floor.len());
+    for node in world.record.set.iter().map(index) {
+        let disk = &world.nodes[node].disk;
+        let content = layout::read_superblocks(&disk.meta).map(|(_, content)| content);
+        let good = content.is_ok_and(|content| content.whole && [0, GENERATION].contains(&content.generation));
+        assert!(good, "members_are_whole: node {node} counts and says of itself {content:?}");
+    }
+}
+
+/// `acked_is_kept`.
+pub fn taken_over_whole(world: &World, node: usize) {
+    let leads = world.nodes[node].client.is_some_and(|client| client.epoch == world.record.epoch);
+    let cells = &world.nodes[node].disk.cells;
+    for (at, acked) in world.ledger.acked[node].iter().enumerate().filter(|_| leads) {
+        assert!(
+            cells[at] >= *acked,
+            "acked_is_kept: node {node} leads with {:x} in sector {at}, where {acked:x} was acknowledged",
+            cells[at]
+        );
+    }
+}
+
+/// A new history begins with what this node has.
+pub fn history_begins(world: &mut World, node: usize) {
+    if world.nodes[node].client.is_some_and(|client| client.epoch == world.record.epoch) {
+        let cells = &world.nodes[node].disk.cells;
+        for acked in &mut world.ledger.acked {
+            acked.iter_mut().zip(cells).for_each(|(acked, cell)| *acked = (*acked).min(*cell));
+        }
+    }
+}
+
+fn marked_on_disk(world: &World, node: usize, other: usize, extent: usize) -> u64 {
+    let meta = &world.nodes[node].disk.meta;
+    let slot = if other > node { other - 1 } else { other };
+    let (page, place) = (extent / world.shape.page_extents, extent % world.shape.page_extents);
+    let at = usize::try_from(layout::page_at(&world.shape, slot, page)).expect("small");
+    let words = layout::read_page(0xB10C, slot, page, &meta[at..at + layout::SHEET]);
+    words.map_or(u64::MAX, |words| words[place])
+}
+
+/// `differences_are_marked`.
+pub fn pairs_are_covered(world: &World) {
+    for one in 0..world.nodes.len() {
+        for other in one + 1..world.nodes.len() {
+            check_pair(world, one, other);
+        }
+    }
+}
+
+fn check_pair(world: &World, one: usize, other: usize) {
+    let (first, second) = (&world.nodes[one], &world.nodes[other]);
+    let differs = |at: &usize| {
+        first.disk.cells[*at] != second.disk.cells[*at] || first.disk.at_worst(*at) != second.disk.at_worst(*at)
+    };
+    for at in (0..first.disk.cells.len()).filter(differs) {
+        let (extent, mask) = world.shape.touched(Range { at: at as u64 * 512, len: 512 }).next().expect("one");
+        let disk = marked_on_disk(world, one, other, extent) | marked_on_disk(world, other, one, extent);
+        assert!(disk & mask != 0, "differences_are_marked: sector {at} of nodes {one} and {other}, on neither disk");
+        let memory = |node: usize, peer: usize| match &world.nodes[node].volume {
+            Some(volume) => volume.marked(id(peer), extent),
+            None => marked_on_disk(world, node, peer, extent),
+        };
+        let memory = memory(one, other) | memory(other, one);
+        assert!(memory & mask != 0, "differences_are_marked: sector {at} of nodes {one} and {other}, in neither memory");
+    }
+}
+
+/// `joined_are_equal`.
+pub fn joined_are_equal(world: &World) {
+    for leader in 0..world.nodes.len() {
+        let this = &world.nodes[leader];
+        let (Some(volume), Some(user)) = (&this.volume, &this.user) else { continue };
+        let status = volume.status();
+        if status.sealed || this.client.is_none_or(|client| client.epoch != world.record.epoch) {
+            continue;
+        }
+        for (peer, joined, _) in &status.peers {
+            let other = &world.nodes[index(*peer)];
+            let both = other.volume.as_ref().is_some_and(|volume| volume.is_joined(id(leader)));
+            if !*joined || !both || !world.record.set.contains(*peer) {
+                continue;
+            }
+            for (at, (mine, theirs)) in this.disk.cells.iter().zip(&other.disk.cells).enumerate() {
+                assert!(
+                    mine == theirs || user.writes_to(at),
+                    "joined_are_equal: sector {at} is {mine:x} at node {leader} and {theirs:x} at {peer:?}"
+                );
+            }
+        }
+    }
+}
+
+/// `heals`.
+pub fn heals(world: &World) {
+    let serving = |node: &crate::world::Node| node.volume.as_ref().is_some_and(|volume| volume.status().serving);
+    let leader = world.nodes.iter().position(serving);
+    let leader = leader.unwrap_or_else(|| panic!("heals: nobody serves"));
+    let status = world.nodes[leader].volume.as_ref().expect("it serves").status();
+    assert!(!status.frozen && !status.sealed, "heals: {status:?}");
+    for (peer, joined, _) in &status.peers {
+        assert!(*joined, "heals: {peer:?} has not joined: {status:?}");
+        assert!(world.record.set.contains(*peer), "heals: {peer:?} does not count: {:?}", world.record);
+    }
+    let user = world.nodes[leader].user.as_ref();
+    let stuck = user.and_then(|user| user.pending.keys().next());
+    assert!(stuck.is_none(), "heals: request {stuck:x?} never ended");
+    for node in &world.nodes {
+        assert!(node.disk.cells == world.nodes[leader].disk.cells, "heals: the copies differ");
+    }
+}

@@ -1,0 +1,731 @@
+//! A group of copies in virtual time: nodes, their disks, the links between them, the voters' record. One seed, one history.
+
+use crate::disk::{Cell, Disk, sectors};
+use crate::invariants::{self, Ledger};
+use crate::profile::Profile;
+use crate::record::{Change, Client, Record};
+use crate::user::User;
+use hotspare_core::rng::Rng;
+use hotspare_core::{Epoch, NodeId, NodeSet};
+use hotspare_volume::bits::Bits;
+use hotspare_volume::layout::{self, PEERS_MAX, Superblock};
+use hotspare_volume::message::{ToPrimary, ToReplica};
+use hotspare_volume::{Command, Event, Geometry, Input, Op, Range, Source, Task, Volume, VolumeConfig};
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+pub const MS: u64 = 1_000_000;
+pub const GENERATION: u64 = 77;
+const VOLUME: u64 = 0xB10C;
+/// Extents that may be hot at a time: few, so that they cool.
+const HOT: usize = 2;
+
+/// What will happen.
+#[derive(Debug)]
+pub enum Happening {
+    Tick { node: usize, boot: u64 },
+    Use { node: usize, boot: u64 },
+    Disk { node: usize, boot: u64, id: u64 },
+    Meta { node: usize, boot: u64, id: u64 },
+    Message { from: usize, to: usize, boots: (u64, u64), session: u64, message: Message, data: Vec<Cell> },
+    Connect { one: usize, other: usize },
+    Bid { node: usize, boot: u64 },
+    Change { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change },
+    Learn { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change, chosen: bool },
+    Depose { node: usize, boot: u64, epoch: Epoch },
+    Demote { node: usize, boot: u64 },
+    Hold { node: usize, boot: u64, on: bool },
+    PowerOn { node: usize },
+    LinkUp { one: usize, other: usize },
+    Check,
+    Fault,
+}
+
+#[derive(Clone, Debug)]
+pub enum Message {
+    Replica(ToReplica),
+    Primary(ToPrimary),
+}
+
+/// A disk task under way.
+#[derive(Clone, Debug)]
+pub struct Running {
+    task: Task,
+    data: Vec<Cell>,
+    began: u64,
+    /// Of a flush: what it will make durable.
+    cache: Vec<(usize, Cell)>,
+}
+
+pub struct Node {
+    pub boot: u64,
+    pub volume: Option<Volume>,
+    pub disk: Disk,
+    running: BTreeMap<u64, Running>,
+    metas: BTreeMap<u64, (u64, Vec<u8>)>,
+    pub client: Option<Client>,
+    pub user: Option<User>,
+    pub sealed: bool,
+    /// Bytes that came with messages, and that were read for copies.
+    works: BTreeMap<u64, Vec<Cell>>,
+    reads: BTreeMap<u64, Vec<Cell>>,
+    next_bytes: u64,
+    pub stalled_until: u64,
+    pub slow_disk_until: u64,
+    /// Its user asks for nothing more.
+    pub quiet: bool,
+}
+
+/// What happened in a run, or in many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub runs: u64,
+    pub events: u64,
+    pub power_cuts: u64,
+    pub kills: u64,
+    pub cuts: u64,
+    pub tenures: u64,
+    pub writes: u64,
+    pub flushes: u64,
+    pub joins: u64,
+    pub drops: u64,
+    pub copied: u64,
+    pub seconds: u64,
+}
+
+impl Stats {
+    /// Adds another run's figures.
+    pub fn add(&mut self, other: &Stats) {
+        self.runs += other.runs;
+        self.events += other.events;
+        self.power_cuts += other.power_cuts;
+        self.kills += other.kills;
+        self.cuts += other.cuts;
+        self.tenures += other.tenures;
+        self.writes += other.writes;
+        self.flushes += other.flushes;
+        self.joins += other.joins;
+        self.drops += other.drops;
+        self.copied += other.copied;
+        self.seconds += other.seconds;
+    }
+}
+
+impl std::fmt::Display for Stats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Stats { runs, events, power_cuts, kills, cuts, tenures, writes, flushes, joins, drops, copied, seconds } = self;
+        write!(f, "runs {runs}, power cuts {power_cuts}, daemons killed {kills}, links cut {cuts}, tenures {tenures}, ")?;
+        write!(f, "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, ")?;
+        write!(f, "events {events}, hours {}", seconds / 3600)
+    }
+}
+
+pub struct World {
+    pub profile: Profile,
+    pub rng: Rng,
+    pub now: u64,
+    pub shape: Geometry,
+    pub nodes: Vec<Node>,
+    pub record: Record,
+    pub ledger: Ledger,
+    pub faults_on: bool,
+    pub stats: Stats,
+    pub story: Option<Vec<String>>,
+    events: BinaryHeap<Due>,
+    sequence: u64,
+    session: u64,
+    ballot: u64,
+    pub sessions: BTreeMap<(usize, usize), u64>,
+    pub down: BTreeMap<(usize, usize), u64>,
+    last_arrival: BTreeMap<(usize, usize), u64>,
+}
+
+struct Due(u64, u64, Happening);
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        (self.0, self.1) == (other.0, other.1)
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> std::cmp::Ordering {
+        (other.0, other.1).cmp(&(self.0, self.1))
+    }
+}
+
+pub fn id(node: usize) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+pub fn index(node: NodeId) -> usize {
+    usize::try_from(node.0 - 1).expect("a node of this world")
+}
+
+fn pair(one: usize, other: usize) -> (usize, usize) {
+    (one.min(other), one.max(other))
+}
+
+impl World {
+    pub fn new(profile: Profile, seed: u64, story: bool) -> World {
+        let shape = Geometry { size: 200 * 1024 - 512, block: 1024, page_extents: 2 };
+        let mut world = World {
+            rng: Rng::new(seed),
+            now: 0,
+            shape,
+            nodes: Vec::new(),
+            record: Record::born(id(0)),
+            ledger: Ledger::new(profile.nodes, usize::try_from(shape.size / 512).expect("small")),
+            faults_on: true,
+            stats: Stats::default(),
+            story: story.then(Vec::new),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            session: 0,
+            ballot: 0,
+            sessions: BTreeMap::new(),
+            down: BTreeMap::new(),
+            last_arrival: BTreeMap::new(),
+            profile,
+        };
+        for node in 0..world.profile.nodes {
+            let made = world.create(node);
+            world.nodes.push(made);
+        }
+        (0..world.profile.nodes).for_each(|node| world.power_on(node));
+        world.at(0, Happening::Check);
+        world
+    }
+
+    fn create(&self, node: usize) -> Node {
+        let mut peers = [NodeId::default(); PEERS_MAX];
+        let others = (0..self.profile.nodes).filter(|other| *other != node);
+        peers.iter_mut().zip(others).for_each(|(peer, other)| *peer = id(other));
+        let (size, block, whole) = (self.shape.size, self.shape.block, node == 0);
+        let content =
+            Superblock { volume: VOLUME, node: id(node), peers, size, block, generation: 0, min_epoch: Epoch(0), whole };
+        let mut disk = Disk::new(size, layout::metadata_bytes(&self.shape, self.profile.nodes - 1));
+        for sequence in [1, 2] {
+            let (at, bytes) = layout::superblock(sequence, &content);
+            disk.write_meta(at, &bytes);
+        }
+        Node {
+            boot: 0,
+            volume: None,
+            disk,
+            running: BTreeMap::new(),
+            metas: BTreeMap::new(),
+            client: None,
+            user: None,
+            sealed: false,
+            works: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            next_bytes: 0,
+            stalled_until: 0,
+            slow_disk_until: 0,
+            quiet: false,
+        }
+    }
+
+    pub fn at(&mut self, time: u64, what: Happening) {
+        self.sequence += 1;
+        self.events.push(Due(time.max(self.now), self.sequence, what));
+    }
+
+    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>12.3} ms  {}", now as f64 / MS as f64, line()));
+        }
+    }
+
+    /// Lets happen what is due until `until`.
+    pub fn play(&mut self, until: u64) {
+        while self.events.peek().is_some_and(|due| due.0 <= until) {
+            let Due(time, _, what) = self.events.pop().expect("peeked");
+            self.now = time;
+            self.stats.events += 1;
+            self.happen(what);
+        }
+        self.now = until;
+    }
+
+    /// A node whose processes stand still gets it later.
+    fn stalled(&mut self, node: usize, what: Happening) -> Option<Happening> {
+        let until = self.nodes[node].stalled_until;
+        if self.now < until {
+            self.at(until, what);
+            return None;
+        }
+        Some(what)
+    }
+
+    fn alive(&self, node: usize, boot: u64) -> bool {
+        self.nodes[node].boot == boot && self.nodes[node].volume.is_some()
+    }
+
+    fn happen(&mut self, what: Happening) {
+        let node = match &what {
+            Happening::Tick { node, .. } | Happening::Use { node, .. } | Happening::Bid { node, .. } => Some(*node),
+            Happening::Message { to, .. } => Some(*to),
+            Happening::Learn { node, .. } | Happening::Depose { node, .. } | Happening::Demote { node, .. } => Some(*node),
+            _ => None,
+        };
+        let what = match node {
+            Some(node) => self.stalled(node, what),
+            None => Some(what),
+        };
+        match what {
+            Some(Happening::Tick { node, boot }) if self.alive(node, boot) => self.tick(node, boot),
+            Some(Happening::Use { node, boot }) if self.alive(node, boot) => self.use_it(node, boot),
+            Some(Happening::Disk { node, boot, id }) if self.alive(node, boot) => self.disk_done(node, id),
+            Some(Happening::Meta { node, boot, id }) if self.alive(node, boot) => self.meta_done(node, id),
+            Some(Happening::Message { from, to, boots, session, message, data }) if self.alive(to, boots.1) => {
+                let _ = boots.0;
+                self.arrive((from, to), session, message, data);
+            }
+            Some(Happening::Connect { one, other }) => self.connect(one, other),
+            Some(Happening::Bid { node, boot }) if self.alive(node, boot) => self.bid(node, boot),
+            Some(Happening::Change { node, boot, ballot, seen, change }) => {
+                let chosen = self.record.change(id(node), ballot, seen, change);
+                if chosen {
+                    self.tell(|| format!("the voters: {change:?} of {node} is chosen"));
+                    invariants::set_is_good(self);
+                }
+                let later = self.now + self.delay();
+                if !(self.faults_on && self.rng.one_in(8)) {
+                    self.at(later, Happening::Learn { node, boot, ballot, seen, change, chosen });
+                }
+            }
+            Some(Happening::Learn { node, boot, ballot, seen, change, chosen }) if self.alive(node, boot) => {
+                self.learn(node, (ballot, seen), change, chosen);
+            }
+            Some(Happening::Depose { node, boot, epoch }) if self.alive(node, boot) => self.depose(node, epoch),
+            Some(Happening::Demote { node, boot }) if self.alive(node, boot) => {
+                self.nodes[node].client = None;
+                self.nodes[node].user = None;
+                self.handle(node, Input::Demote);
+            }
+            Some(Happening::Hold { node, boot, on }) if self.alive(node, boot) => self.handle(node, Input::Hold(on)),
+            Some(Happening::PowerOn { node }) if self.nodes[node].volume.is_none() => self.power_on(node),
+            Some(Happening::LinkUp { one, other }) => {
+                let key = pair(one, other);
+                if self.down.get(&key).is_some_and(|until| *until <= self.now) {
+                    self.down.remove(&key);
+                    self.connect(one, other);
+                }
+            }
+            Some(Happening::Check) => {
+                invariants::pairs_are_covered(self);
+                invariants::joined_are_equal(self);
+                self.at(self.now + 20 * MS, Happening::Check);
+            }
+            Some(Happening::Fault) => crate::faults::strike(self),
+            _ => {}
+        }
+    }
+
+    pub fn delay(&mut self) -> u64 {
+        let slow = self.faults_on && self.rng.one_in(250);
+        self.rng.below(if slow { 100 * MS } else { MS / 2 }) + 1
+    }
+
+    fn tick(&mut self, node: usize, boot: u64) {
+        self.at(self.now + 15 * MS, Happening::Tick { node, boot });
+        if let Some(client) = &mut self.nodes[node].client {
+            if client.asking.is_some_and(|(_, since)| self.now - since > 60 * MS) {
+                client.give_up();
+            }
+        }
+        self.propose(node);
+        self.tell_sets(node);
+        self.handle(node, Input::Tick);
+    }
+
+    fn propose(&mut self, node: usize) {
+        self.ballot += 1;
+        let (ballot, boot, now) = (self.ballot, self.nodes[node].boot, self.now);
+        let Some(client) = &mut self.nodes[node].client else { return };
+        let seen = client.epoch;
+        if let Some(set) = client.propose(ballot, now) {
+            let later = self.now + self.delay();
+            self.at(later, Happening::Change { node, boot, ballot, seen, change: Change::Set(set) });
+        }
+    }
+
+    fn tell_sets(&mut self, node: usize) {
+        let Some(client) = &self.nodes[node].client else { return };
+        let (epoch, acks, chosen) = (client.epoch, client.acks(), client.chosen());
+        self.handle(node, Input::AckSet { epoch, acks, chosen });
+    }
+
+    fn bid(&mut self, node: usize, boot: u64) {
+        let pause = 100 * MS + self.rng.below(400 * MS);
+        self.at(self.now + pause, Happening::Bid { node, boot });
+        let holder = self.record.holder;
+        let leader_is_well = self.record.epoch.0 > 0
+            && self.nodes[index(holder)].client.is_some()
+            && !self.nodes[index(holder)].sealed
+            && self.now >= self.nodes[index(holder)].stalled_until;
+        if self.nodes[node].client.is_some() || (leader_is_well && !(self.faults_on && self.rng.one_in(12))) {
+            return;
+        }
+        self.ballot += 1;
+        let (ballot, seen) = (self.ballot, self.record.epoch);
+        let later = self.now + self.delay();
+        self.at(later, Happening::Change { node, boot, ballot, seen, change: Change::Lead });
+    }
+
+    fn learn(&mut self, node: usize, (ballot, seen): (u64, Epoch), change: Change, chosen: bool) {
+        match change {
+            Change::Lead if chosen && self.record.epoch == seen.next() && self.nodes[node].client.is_none() => {
+                self.tell(|| format!("node {node} leads in epoch {}", seen.next()));
+                self.nodes[node].client = Some(Client::new(seen.next(), self.record.set));
+                self.handle(node, Input::Promote { epoch: seen.next(), generation: GENERATION });
+            }
+            Change::Lead => {}
+            Change::Set(set) => {
+                let Some(client) = self.nodes[node].client.as_mut().filter(|client| client.epoch == seen) else { return };
+                if chosen {
+                    client.learn(ballot, set);
+                } else {
+                    client.give_up();
+                    if self.record.epoch > seen {
+                        return self.depose(node, seen);
+                    }
+                }
+                self.tell_sets(node);
+            }
+        }
+    }
+
+    /// The lease client has seen that its tenure is over: the kill step, and then the role goes.
+    fn depose(&mut self, node: usize, epoch: Epoch) {
+        if self.nodes[node].client.as_ref().is_some_and(|client| client.epoch == epoch) {
+            self.tell(|| format!("node {node}: its tenure {epoch} is over"));
+            self.handle(node, Input::Seal);
+            let (boot, later) = (self.nodes[node].boot, self.now + self.rng.below(30 * MS));
+            self.at(later, Happening::Demote { node, boot });
+        }
+    }
+
+    fn use_it(&mut self, node: usize, boot: u64) {
+        let pause = self.rng.below(2 * MS) + MS / 10;
+        self.at(self.now + pause, Happening::Use { node, boot });
+        let overlaps = self.profile.overlaps;
+        let this = &mut self.nodes[node];
+        let Some(user) = this.user.as_mut().filter(|_| !this.sealed && !this.quiet) else { return };
+        if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, overlaps) {
+            self.handle(node, Input::Request(request));
+        }
+    }
+
+    /// Gives the volume of `node` something, and does what it asks for.
+    pub fn handle(&mut self, node: usize, input: Input) {
+        let now = Duration::from_nanos(self.now);
+        if self.story.is_some() && !matches!(input, Input::Tick | Input::AckSet { .. } | Input::Done { .. }) {
+            self.tell(|| format!("node {node} <- {input:?}"));
+        }
+        if matches!(input, Input::Seal | Input::Demote) {
+            self.nodes[node].sealed = true;
+        }
+        let Some(volume) = &mut self.nodes[node].volume else { return };
+        for command in volume.handle(now, input) {
+            if self.story.is_some() && !matches!(command, Command::Meta { .. }) {
+                self.tell(|| format!("node {node} -> {command:?}"));
+            }
+            self.carry_out(node, command);
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, command: Command) {
+        let boot = self.nodes[node].boot;
+        match command {
+            Command::Disk { id, task } => {
+                let data = match task {
+                    Task::Write { range, source, .. } => self.bytes_of(node, range, source),
+                    Task::Read(_) | Task::Flush => Vec::new(),
+                };
+                let cache = if task == Task::Flush { self.nodes[node].disk.cache() } else { Vec::new() };
+                self.nodes[node].running.insert(id, Running { task, data, began: self.now, cache });
+                let later = self.now + self.disk_time(node);
+                self.at(later, Happening::Disk { node, boot, id });
+            }
+            Command::Meta { id, at, bytes } => {
+                self.nodes[node].metas.insert(id, (at, bytes));
+                let later = self.now + self.disk_time(node);
+                self.at(later, Happening::Meta { node, boot, id });
+            }
+            Command::ToReplica { peer, session, message, bytes } => {
+                let range = match &message {
+                    ToReplica::Write { range, .. } | ToReplica::Copy { range, .. } => *range,
+                    _ => Range { at: 0, len: 0 },
+                };
+                let data = bytes.map(|source| self.bytes_of(node, range, source)).unwrap_or_default();
+                self.send((node, index(peer)), session, Message::Replica(message), data);
+            }
+            Command::ToPrimary { peer, session, message } => {
+                self.send((node, index(peer)), session, Message::Primary(message), Vec::new());
+            }
+            Command::Close { peer, session } => self.hang_up(node, index(peer), session),
+            Command::Complete { tag, ok } => self.complete(node, tag, ok),
+            Command::Want { epoch, set } => {
+                if let Some(client) = self.nodes[node].client.as_mut().filter(|client| client.epoch == epoch) {
+                    client.want(set);
+                    self.propose(node);
+                }
+            }
+            Command::Journal(event) => self.on_event(node, event),
+        }
+    }
+
+    fn disk_time(&mut self, node: usize) -> u64 {
+        let slow = self.now < self.nodes[node].slow_disk_until;
+        self.rng.below(if slow { 30 * MS } else { MS / 2 }) + 1
+    }
+
+    fn bytes_of(&self, node: usize, range: Range, source: Source) -> Vec<Cell> {
+        let this = &self.nodes[node];
+        match source {
+            Source::Request(tag) => vec![tag; sectors(range).len()],
+            Source::Read(id) => this.reads[&id].clone(),
+            Source::Work(bytes) => this.works[&bytes].clone(),
+        }
+    }
+
+    fn send(&mut self, (from, to): (usize, usize), session: u64, message: Message, data: Vec<Cell>) {
+        if self.sessions.get(&pair(from, to)) != Some(&session) {
+            return;
+        }
+        let boots = (self.nodes[from].boot, self.nodes[to].boot);
+        let arrival = (self.now + self.delay()).max(self.last_arrival.get(&(from, to)).map_or(0, |last| last + 1));
+        self.last_arrival.insert((from, to), arrival);
+        self.at(arrival, Happening::Message { from, to, boots, session, message, data });
+    }
+
+    fn arrive(&mut self, (from, to): (usize, usize), session: u64, message: Message, data: Vec<Cell>) {
+        let current = self.sessions.get(&pair(from, to)) == Some(&session);
+        if !current && self.rng.one_in(2) {
+            return; // what a closed connection had in its buffers may be heard, or not
+        }
+        let peer = id(from);
+        match message {
+            Message::Replica(message) => {
+                self.nodes[to].next_bytes += 1;
+                let bytes = self.nodes[to].next_bytes;
+                if !data.is_empty() {
+                    self.nodes[to].works.insert(bytes, data);
+                }
+                self.handle(to, Input::FromPrimary { peer, session, message, bytes });
+            }
+            Message::Primary(message) => self.handle(to, Input::FromReplica { peer, session, message }),
+        }
+    }
+
+    pub fn connect(&mut self, one: usize, other: usize) {
+        let key = pair(one, other);
+        let up = [one, other].iter().all(|node| self.nodes[*node].volume.is_some());
+        if !up || self.down.contains_key(&key) || self.sessions.contains_key(&key) {
+            return;
+        }
+        self.session += 1;
+        self.sessions.insert(key, self.session);
+        self.last_arrival.remove(&(one, other));
+        self.last_arrival.remove(&(other, one));
+        let session = self.session;
+        self.handle(one, Input::Connected { peer: id(other), session });
+        self.handle(other, Input::Connected { peer: id(one), session });
+    }
+
+    fn hang_up(&mut self, node: usize, other: usize, session: u64) {
+        if self.sessions.get(&pair(node, other)) == Some(&session) {
+            self.cut(node, other, 0);
+        }
+    }
+
+    /// The connection breaks, each end notices, and after `span` a new one is made.
+    pub fn cut(&mut self, one: usize, other: usize, span: u64) {
+        let key = pair(one, other);
+        let until = self.now + span.max(MS);
+        let longest = self.down.get(&key).copied().unwrap_or(0).max(until);
+        self.down.insert(key, longest);
+        self.at(longest, Happening::LinkUp { one, other });
+        if let Some(session) = self.sessions.remove(&key) {
+            self.handle(one, Input::Disconnected { peer: id(other), session });
+            self.handle(other, Input::Disconnected { peer: id(one), session });
+        }
+    }
+
+    fn disk_done(&mut self, node: usize, id: u64) {
+        let now = self.now;
+        let fails = self.profile.disk_errors && self.faults_on && self.rng.one_in(4000);
+        let this = &mut self.nodes[node];
+        let Some(Running { task, data, began, cache }) = this.running.remove(&id) else { return };
+        match task {
+            Task::Read(range) => {
+                this.reads.insert(id, this.disk.read(range));
+            }
+            Task::Write { range, durable, source, .. } => {
+                if !fails {
+                    this.disk.write(range, &data, durable, now);
+                }
+                if let Source::Work(bytes) = source {
+                    this.works.remove(&bytes);
+                }
+            }
+            Task::Flush => this.disk.flushed(began, &cache),
+        }
+        self.handle(node, Input::Done { id, ok: !fails || matches!(task, Task::Flush) });
+        self.nodes[node].reads.retain(|other, _| *other + 64 > id);
+    }
+
+    fn meta_done(&mut self, node: usize, id: u64) {
+        let fails = self.profile.disk_errors && self.faults_on && self.rng.one_in(2000);
+        let Some((at, bytes)) = self.nodes[node].metas.remove(&id) else { return };
+        if !fails {
+            self.nodes[node].disk.write_meta(at, &bytes);
+        }
+        self.handle(node, Input::Done { id, ok: !fails });
+    }
+
+    fn complete(&mut self, node: usize, tag: u64, ok: bool) {
+        let acks = self.nodes[node].client.map(|client| client.acks());
+        let sealed = self.nodes[node].sealed;
+        let Some(user) = &mut self.nodes[node].user else { return };
+        let pending = user.pending.remove(&tag);
+        let pending = pending.unwrap_or_else(|| panic!("completed_once: request {tag:x} was not under way"));
+        if !ok {
+            return;
+        }
+        assert!(!sealed, "sealed_is_silent: node {node} completed {tag:x} after its seal");
+        match pending.request.op {
+            Op::Read => {}
+            Op::Write { durable, .. } => {
+                self.stats.writes += 1;
+                let members = acks.unwrap_or_else(|| NodeSet::only(id(node)));
+                self.ledger.written(pending.request.range, tag, durable, members.iter().map(index).chain([node]));
+                if durable {
+                    invariants::flushed_is_kept(self, sectors(pending.request.range));
+                }
+            }
+            Op::Flush => {
+                self.stats.flushes += 1;
+                let raised = self.ledger.flushed(&pending.seen);
+                invariants::flushed_is_kept(self, raised.into_iter());
+            }
+        }
+    }
+
+    fn on_event(&mut self, node: usize, event: Event) {
+        match event {
+            Event::Promoted { epoch } => {
+                self.stats.tenures += 1;
+                self.nodes[node].sealed = false;
+                self.nodes[node].user = Some(User::new(epoch.0));
+                invariants::taken_over_whole(self, node);
+                invariants::history_begins(self, node);
+            }
+            Event::PromotionRefused { .. } => {
+                // The gate cannot open; somebody else will lead.
+                self.nodes[node].client = None;
+            }
+            Event::Sealed { .. } => {
+                self.nodes[node].sealed = true;
+                if let Some(epoch) = self.nodes[node].client.map(|client| client.epoch) {
+                    let (boot, later) = (self.nodes[node].boot, self.now + self.rng.below(30 * MS));
+                    self.at(later, Happening::Depose { node, boot, epoch });
+                    self.at(later, Happening::Demote { node, boot });
+                }
+            }
+            Event::Joined { .. } => self.stats.joins += 1,
+            Event::Dropped { .. } => self.stats.drops += 1,
+            Event::ResyncBegins { blocks, .. } => self.stats.copied += blocks,
+            Event::DiskFailed if self.nodes[node].client.is_some() => {
+                if let Some(epoch) = self.nodes[node].client.map(|client| client.epoch) {
+                    let (boot, later) = (self.nodes[node].boot, self.now + MS);
+                    self.at(later, Happening::Depose { node, boot, epoch });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The machine has power: its daemon reads what is on its disk.
+    fn power_on(&mut self, node: usize) {
+        self.nodes[node].boot += 1;
+        let boot = self.nodes[node].boot;
+        let meta = &self.nodes[node].disk.meta;
+        let (sequence, content) = layout::read_superblocks(meta).expect("whole_metadata: a superblock is damaged");
+        let shape = self.shape;
+        let read = |peer, page| {
+            let at = usize::try_from(layout::page_at(&shape, peer, page)).expect("small");
+            layout::read_page(content.volume, peer, page, &meta[at..at + layout::SHEET])
+        };
+        let bits = Bits::new(shape, content.peer_count(), read).with_hot_max(HOT);
+        let span = |ms| Duration::from_nanos(ms * MS);
+        let config = VolumeConfig { grace: span(200), takeover_grace: span(40), flush_every: span(100) };
+        let now = Duration::from_nanos(self.now);
+        self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
+        self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
+        self.at(self.now, Happening::Tick { node, boot });
+        let first = self.now + self.rng.below(300 * MS);
+        self.at(first, Happening::Bid { node, boot });
+        self.at(self.now, Happening::Use { node, boot });
+        for other in (0..self.profile.nodes).filter(|other| *other != node) {
+            let later = self.now + self.rng.below(5 * MS);
+            self.at(later, Happening::Connect { one: node, other });
+        }
+    }
+
+    /// The daemon dies, with the machine (`power`) or alone.
+    pub fn crash(&mut self, node: usize, power: bool) {
+        if self.nodes[node].volume.take().is_none() {
+            return;
+        }
+        self.tell(|| format!("node {node}: {}", if power { "its power is gone" } else { "its daemon was killed" }));
+        let this = &mut self.nodes[node];
+        let writes = |running: Running| match running.task {
+            Task::Write { range, .. } => Some((range, running.data)),
+            Task::Read(_) | Task::Flush => None,
+        };
+        let under_way: Vec<_> = std::mem::take(&mut this.running).into_values().filter_map(writes).collect();
+        let metas = std::mem::take(&mut this.metas);
+        if power {
+            this.disk.power_cut(&mut self.rng, &under_way);
+            for (at, bytes) in metas.into_values() {
+                this.disk.tear_meta(&mut self.rng, at, &bytes);
+            }
+            self.stats.power_cuts += 1;
+            self.ledger.lost_power(node);
+        } else {
+            // What the kernel was given lands before the next life begins, or never.
+            for (range, data) in under_way {
+                if self.rng.one_in(2) {
+                    this.disk.write(range, &data, false, self.now);
+                }
+            }
+            for (at, bytes) in metas.into_values() {
+                if self.rng.one_in(2) {
+                    this.disk.write_meta(at, &bytes);
+                }
+            }
+            self.stats.kills += 1;
+        }
+        (this.client, this.user, this.sealed) = (None, None, false);
+        this.works.clear();
+        this.reads.clear();
+        for other in (0..self.profile.nodes).filter(|other| *other != node) {
+            if let Some(session) = self.sessions.remove(&pair(node, other)) {
+                self.handle(other, Input::Disconnected { peer: id(node), session });
+            }
+        }
+        if power {
+            invariants::set_is_good(self);
+        }
+    }
+}
