@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools help demo test unit sim faults mutants fuzz model torture lab vm bench check fix build install tools
+.PHONY: labtools help demo test unit sim simvolume faults mutants fuzz model torture lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe vip-claim
@@ -11,10 +11,14 @@ demo: labtools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=
 test: check unit sim lab  ## everything that CI runs
 unit: tools  ## unit, golden and command-line tests
 	cargo nextest run --workspace
-sim:     ## the simulator: TIME=180 (seconds), or SEED=7 PROFILE=heavy-loss for the story of one run
+sim:     ## the simulators: TIME=180 (seconds, and a quarter of it for volumes), or SEED=7 PROFILE=heavy-loss for the story of one run
 	cargo run -q --profile sim -p hotspare-tests --bin hotspare-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),180)) $(if $(PROFILE),--profile $(PROFILE))
+	$(if $(SEED)$(PROFILE),,@$(MAKE) --no-print-directory simvolume TIME=$$(( $(or $(TIME),180) / 4 )))
+simvolume: ## the simulator of volumes alone: TIME=45, or SEED=7 PROFILE=storm
+	cargo run -q --profile sim -p hotspare-volume-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),45)) $(if $(PROFILE),--profile $(PROFILE))
 faults:  ## takes the rules out one at a time: does the simulator notice? FAULT=NoQuarantine for one; writes docs/faults.md
 	cargo run -q --profile sim -p hotspare-tests --features faults --target-dir target/faults --bin hotspare-sim -- --faults $(or $(FAULT),--table docs/faults.md)
+	cargo run -q --profile sim -p hotspare-volume-sim --features faults --target-dir target/faults -- --faults --table docs/faults-volume.md
 mutants: tools  ## changes the rules line by line: does a test or the simulator notice? Hours; SHARD=0/8 for an eighth
 	command -v cargo-mutants >/dev/null || cargo install -q --locked cargo-mutants
 	cargo mutants -p hotspare-core --test-package hotspare-core,hotspare-tests --timeout 300 --output target $(if $(SHARD),--shard $(SHARD))

@@ -51,14 +51,8 @@ pub enum VolumeFault {
     OldSessionsCount,
     /// D7: a new session begins when the last write of the old one has landed.
     NoDrain,
-    /// R5: a copy that is not whole is not promoted.
-    TargetPromoted,
-    /// R6: other data is never overwritten unasked.
-    AnyGeneration,
     /// R10: nothing is acknowledged after the seal.
     AcksAfterSeal,
-    /// A write that a copy missed while it was away is marked.
-    MissedNotMarked,
 }
 
 hotspare_core::rules_can_be_taken_out!(VolumeFault);

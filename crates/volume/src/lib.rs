@@ -33,6 +33,8 @@ mod primary;
 mod replica;
 mod requests;
 mod role;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 pub use event::{Event, Unfit};

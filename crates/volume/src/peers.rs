@@ -102,7 +102,7 @@ impl Volume {
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(state) = primary.peers.get_mut(&peer) else { return };
         let old = state.session != session || state.step == Step::Away;
-        if old && !(taken_out(VolumeFault::OldSessionsCount) && matches!(message, ToPrimary::Wrote { .. })) {
+        if old && !taken_out(VolumeFault::OldSessionsCount) {
             return; // D7
         }
         match message {

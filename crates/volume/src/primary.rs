@@ -131,9 +131,7 @@ impl Peer {
             self.fresh = false;
         }
         self.step = Step::Away;
-        if !taken_out(VolumeFault::OldSessionsCount) {
-            self.unacked.clear();
-        }
+        self.unacked.clear();
         self.flushes.clear();
         self.copies.clear();
         self.todo.clear();
@@ -240,8 +238,7 @@ impl Primary {
     /// Whether `node` has the write with this number.
     pub(crate) fn has(&self, node: NodeId, number: u64) -> bool {
         let Some(peer) = self.peers.get(&node) else { return false };
-        let joined = peer.step == Step::Joined || taken_out(VolumeFault::OldSessionsCount);
-        joined && !peer.unacked.contains_key(&number)
+        peer.step == Step::Joined && !peer.unacked.contains_key(&number)
     }
 
     /// The last write up to which all have reached this disk.

@@ -138,7 +138,7 @@ impl Volume {
             Some(Refusal::LaterEpoch(self.block.min_epoch))
         } else if matches!(self.role, Role::Primary(_)) {
             Some(Refusal::Busy)
-        } else if own != generation && (own != 0 || member) && !taken_out(VolumeFault::AnyGeneration) {
+        } else if own != generation && (own != 0 || member) {
             Some(Refusal::OtherGeneration(own))
         } else if member && !self.block.whole {
             Some(Refusal::NotWhole)

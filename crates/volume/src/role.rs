@@ -39,9 +39,9 @@ impl Volume {
         let other = self.block.generation != generation && !born;
         if self.block.min_epoch > epoch && !taken_out(VolumeFault::PromotedInOldEpoch) {
             Some(Unfit::LaterEpoch(self.block.min_epoch))
-        } else if other && !taken_out(VolumeFault::AnyGeneration) {
+        } else if other {
             Some(Unfit::OtherGeneration(self.block.generation))
-        } else if !self.block.whole && !taken_out(VolumeFault::TargetPromoted) {
+        } else if !self.block.whole {
             Some(Unfit::NotWhole)
         } else {
             None
@@ -78,7 +78,7 @@ impl Volume {
             // It was told that it counts, and is about to get parts of what it has missed: it must hear otherwise first.
             let Role::Primary(primary) = &mut self.role else { return };
             let Some(peer) = primary.peers.get(&node) else { continue };
-            if peer.hears() && peer.step != Step::Joined {
+            if !matches!(peer.step, Step::Away | Step::Refused | Step::Joined) {
                 let session = peer.session;
                 self.close(node, session);
             }

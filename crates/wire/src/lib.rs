@@ -14,6 +14,8 @@ pub mod codec;
 pub mod register;
 pub mod replay;
 pub mod session;
+pub mod stream;
+pub mod volume;
 
 pub use codec::{Beat, Body, Frame, Malformed, decode, decode_beat, encode, encode_beat};
 pub use session::{Cluster, Endpoint, Key, PublicKey, Service};

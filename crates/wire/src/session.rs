@@ -16,7 +16,7 @@ use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-const PATTERN: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
+pub(crate) const PATTERN: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 /// Nothing is accepted under a session that is older than this.
 pub const LIFE: Duration = Duration::from_secs(120);
 /// After this the side that opened the session opens another.
@@ -91,6 +91,14 @@ impl Cluster {
         };
         let tag = *digest("hotspare cluster tag", &[]).first_chunk().expect("longer");
         Cluster { tag, psk: digest("hotspare psk", &[&era.to_be_bytes(), secret].concat()) }
+    }
+
+    pub(crate) fn tag(&self) -> &[u8; 8] {
+        &self.tag
+    }
+
+    pub(crate) fn psk(&self) -> &[u8; 32] {
+        &self.psk
     }
 }
 

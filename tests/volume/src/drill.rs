@@ -1,7 +1,7 @@
 //! Does the simulator notice? Rules of the volume are taken out one at a time; each must be missed by some promise, soon.
 
-use crate::profile::Profile;
-use crate::run;
+use hotspare_volume_sim::profile::Profile;
+use hotspare_volume_sim::run;
 use std::process::ExitCode;
 
 /// With a seed: its story without the rule; otherwise looks for a seed that notices.
@@ -111,7 +111,6 @@ fn seeded() -> Vec<(hotspare_volume::fault::VolumeFault, &'static str, &'static 
         (F::PromotedInOldEpoch, "D6, 0018", "a copy that has heard of a later epoch is promoted"),
         (F::OldSessionsCount, "D7", "answers of a broken session count"),
         (F::NoDrain, "D7", "a session begins while writes of the last one are under way"),
-        (F::TargetPromoted, "R3, R5", "a copy that is not whole is promoted"),
         (F::AcksAfterSeal, "R10", "requests are completed after the seal"),
     ]
 }

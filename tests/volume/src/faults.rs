@@ -23,6 +23,9 @@ pub fn strike(world: &mut World) {
                 let span = if world.rng.one_in(2) { 20 * MS } else { 800 * MS };
                 let span = world.rng.below(span);
                 world.tell(|| format!("nodes {node} and {other} are cut off from each other"));
+                if world.rng.one_in(2) {
+                    world.nodes[node].slow_disk_until = world.now + 200 * MS;
+                }
                 world.cut(node, other, span);
             }
         }

@@ -3,8 +3,9 @@
 //! | name | promise | rule |
 //! |---|---|---|
 //! | `flushed_is_kept` | every copy in the set that was chosen last has, on its platter, all that a completed flush covered | R1, I4 |
-//! | `acked_is_kept` | whoever takes over has every acknowledged write, flushed or not, unless it lost its power since | R1, I5 |
+//! | `acked_is_kept` | and every acknowledged write, and whatever was read, flushed or not, unless it lost its power since | R1, R4, I5 |
 //! | `members_are_whole` | and is marked as whole, and of the right generation | R3, R5 |
+//! | `half_is_marked` | a copy that does not count and gets parts of what it missed is marked as not whole | R5 |
 //! | `differences_are_marked` | where two copies differ one of them has that block marked, in memory and on disk | R2, R4 |
 //! | `joined_are_equal` | joined copies that count are equal wherever nothing is under way | R5, R8 |
 //! | `completed_once` | a request ends once | |
@@ -44,6 +45,13 @@ impl Ledger {
         newer.into_iter().map(|(at, _)| at).collect()
     }
 
+    /// What was read on a node that leads, its copies have.
+    pub fn read(&mut self, read: &[(usize, Cell)], members: impl Iterator<Item = usize>) {
+        for node in members {
+            read.iter().for_each(|(at, cell)| self.acked[node][*at] = self.acked[node][*at].max(*cell));
+        }
+    }
+
     pub fn lost_power(&mut self, node: usize) {
         self.acked[node].fill(0);
     }
@@ -80,17 +88,28 @@ pub fn set_is_good(world: &World) {
     }
 }
 
-/// `acked_is_kept`.
-pub fn taken_over_whole(world: &World, node: usize) {
-    let leads = world.nodes[node].client.is_some_and(|client| client.epoch == world.record.epoch);
-    let cells = &world.nodes[node].disk.cells;
-    for (at, acked) in world.ledger.acked[node].iter().enumerate().filter(|_| leads) {
-        assert!(
-            cells[at] >= *acked,
-            "acked_is_kept: node {node} leads with {:x} in sector {at}, where {acked:x} was acknowledged",
-            cells[at]
-        );
+/// `acked_is_kept`, on whoever leads and on every copy that counts with it.
+pub fn acked_is_kept(world: &World, leader: usize) {
+    let Some(client) = world.nodes[leader].client.filter(|client| client.epoch == world.record.epoch) else { return };
+    for node in client.acks().iter().map(index).filter(|node| world.record.set.contains(id(*node))) {
+        let cells = &world.nodes[node].disk.cells;
+        for (at, (cell, acked)) in cells.iter().zip(&world.ledger.acked[node]).enumerate() {
+            assert!(
+                cell >= acked,
+                "acked_is_kept: node {node} counts and has {cell:x} in sector {at}, where {acked:x} was acknowledged or read"
+            );
+        }
     }
+}
+
+/// `half_is_marked`: a block arrives at a copy that does not count.
+pub fn half_is_marked(world: &World, from: usize, to: usize) {
+    let counts = world.nodes[from].client.is_none_or(|client| client.acks().contains(id(to)));
+    if counts || world.record.set.contains(id(to)) {
+        return;
+    }
+    let content = layout::read_superblocks(&world.nodes[to].disk.meta).map(|(_, content)| content);
+    assert!(content.is_ok_and(|content| !content.whole), "half_is_marked: node {to} is resynced and says that it is whole");
 }
 
 /// A new history begins with what this node has.

@@ -1,63 +1,13 @@
 //! `hotspare-volume-sim`: runs seeds, prints figures, tells the story of one; with `--faults`, takes rules out one at a time.
 
-mod disk;
 mod drill;
-mod faults;
-mod invariants;
-mod profile;
-mod record;
-mod user;
-mod world;
 
-use profile::Profile;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use hotspare_volume_sim::profile::{self, Profile};
+use hotspare_volume_sim::run;
+use hotspare_volume_sim::world::Stats;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use world::{Happening, MS, Stats, World};
-
-/// How long things go wrong in a run, and how long it then has to heal.
-const FAULTS_FOR: u64 = 15_000 * MS;
-const HEAL_FOR: u64 = 10_000 * MS;
-
-pub struct Outcome {
-    pub stats: Stats,
-    pub broken: Option<String>,
-    pub story: Vec<String>,
-}
-
-/// Runs `seed`; the same seed and profile always give the same outcome.
-pub fn run(profile: &Profile, seed: u64, story: bool) -> Outcome {
-    let mut world = World::new(profile.clone(), seed, story);
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        world.at(700 * MS, Happening::Fault);
-        world.play(FAULTS_FOR);
-        heal(&mut world);
-    }));
-    let broken = result.err().map(|cause| {
-        let text = cause.downcast_ref::<String>().cloned();
-        text.or_else(|| cause.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "?".into())
-    });
-    world.stats.runs = 1;
-    world.stats.seconds = world.now / (1000 * MS);
-    Outcome { stats: world.stats, broken, story: world.story.unwrap_or_default() }
-}
-
-fn heal(world: &mut World) {
-    world.faults_on = false;
-    world.tell(|| "the faults end".into());
-    for node in 0..world.profile.nodes {
-        world.nodes[node].stalled_until = 0;
-        world.nodes[node].slow_disk_until = 0;
-        let boot = world.nodes[node].boot;
-        world.at(world.now, Happening::Hold { node, boot, on: false });
-        world.at(world.now, Happening::PowerOn { node });
-    }
-    world.play(FAULTS_FOR + HEAL_FOR);
-    world.nodes.iter_mut().for_each(|node| node.quiet = true);
-    world.play(FAULTS_FOR + HEAL_FOR + 500 * MS);
-    invariants::heals(world);
-}
 
 const USAGE: &str = "hotspare-volume-sim [--seed N] [--profile NAME] [--seconds N] [--from SEED] [--faults [NAME] [--table FILE]]
 

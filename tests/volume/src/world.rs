@@ -31,7 +31,7 @@ pub enum Happening {
     Connect { one: usize, other: usize },
     Bid { node: usize, boot: u64 },
     Change { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change },
-    Learn { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change, chosen: bool },
+    Learn { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change, chosen: Option<NodeSet> },
     Depose { node: usize, boot: u64, epoch: Epoch },
     Demote { node: usize, boot: u64 },
     Hold { node: usize, boot: u64, on: bool },
@@ -297,8 +297,11 @@ impl World {
                     self.tell(|| format!("the voters: {change:?} of {node} is chosen"));
                     invariants::set_is_good(self);
                 }
-                let later = self.now + self.delay();
+                // The answer may be lost, or come very late.
+                let late = if self.faults_on && self.rng.one_in(12) { self.rng.below(900 * MS) } else { 0 };
+                let later = self.now + self.delay() + late;
                 if !(self.faults_on && self.rng.one_in(8)) {
+                    let chosen = chosen.then_some(self.record.set);
                     self.at(later, Happening::Learn { node, boot, ballot, seen, change, chosen });
                 }
             }
@@ -337,10 +340,9 @@ impl World {
 
     fn tick(&mut self, node: usize, boot: u64) {
         self.at(self.now + 15 * MS, Happening::Tick { node, boot });
-        if let Some(client) = &mut self.nodes[node].client {
-            if client.asking.is_some_and(|(_, since)| self.now - since > 60 * MS) {
-                client.give_up();
-            }
+        let late = |client: &&mut Client| client.asking.is_some_and(|(_, since)| self.now - since > 60 * MS);
+        if let Some(client) = self.nodes[node].client.as_mut().filter(late) {
+            client.give_up();
         }
         self.propose(node);
         self.tell_sets(node);
@@ -381,17 +383,18 @@ impl World {
         self.at(later, Happening::Change { node, boot, ballot, seen, change: Change::Lead });
     }
 
-    fn learn(&mut self, node: usize, (ballot, seen): (u64, Epoch), change: Change, chosen: bool) {
+    fn learn(&mut self, node: usize, (ballot, seen): (u64, Epoch), change: Change, chosen: Option<NodeSet>) {
         match change {
-            Change::Lead if chosen && self.record.epoch == seen.next() && self.nodes[node].client.is_none() => {
+            Change::Lead if chosen.is_some() && self.nodes[node].client.is_none() => {
+                let set = chosen.expect("just seen");
                 self.tell(|| format!("node {node} leads in epoch {}", seen.next()));
-                self.nodes[node].client = Some(Client::new(seen.next(), self.record.set));
+                self.nodes[node].client = Some(Client::new(seen.next(), set));
                 self.handle(node, Input::Promote { epoch: seen.next(), generation: GENERATION });
             }
             Change::Lead => {}
             Change::Set(set) => {
                 let Some(client) = self.nodes[node].client.as_mut().filter(|client| client.epoch == seen) else { return };
-                if chosen {
+                if chosen.is_some() {
                     client.learn(ballot, set);
                 } else {
                     client.give_up();
@@ -415,7 +418,8 @@ impl World {
     }
 
     fn use_it(&mut self, node: usize, boot: u64) {
-        let pause = self.rng.below(2 * MS) + MS / 10;
+        let rests = self.rng.one_in(120);
+        let pause = self.rng.below(if rests { 150 * MS } else { 2 * MS }) + MS / 10;
         self.at(self.now + pause, Happening::Use { node, boot });
         let overlaps = self.profile.overlaps;
         let this = &mut self.nodes[node];
@@ -514,6 +518,9 @@ impl World {
             return; // what a closed connection had in its buffers may be heard, or not
         }
         let peer = id(from);
+        if current && matches!(message, Message::Replica(ToReplica::Copy { .. })) {
+            invariants::half_is_marked(self, from, to);
+        }
         match message {
             Message::Replica(message) => {
                 self.nodes[to].next_bytes += 1;
@@ -596,7 +603,8 @@ impl World {
     fn complete(&mut self, node: usize, tag: u64, ok: bool) {
         let acks = self.nodes[node].client.map(|client| client.acks());
         let sealed = self.nodes[node].sealed;
-        let Some(user) = &mut self.nodes[node].user else { return };
+        let this = &mut self.nodes[node];
+        let Some(user) = &mut this.user else { return };
         let pending = user.pending.remove(&tag);
         let pending = pending.unwrap_or_else(|| panic!("completed_once: request {tag:x} was not under way"));
         if !ok {
@@ -604,7 +612,14 @@ impl World {
         }
         assert!(!sealed, "sealed_is_silent: node {node} completed {tag:x} after its seal");
         match pending.request.op {
-            Op::Read => {}
+            Op::Read => {
+                let cells = sectors(pending.request.range).filter(|at| !user.writes_to(*at));
+                let read: Vec<(usize, Cell)> = cells.map(|at| (at, this.disk.cells[at])).collect();
+                let joined = |peer: &NodeId| this.volume.as_ref().is_some_and(|volume| volume.is_joined(*peer));
+                let members: Vec<usize> = acks.iter().flat_map(NodeSet::iter).filter(joined).map(index).collect();
+                self.ledger.read(&read, members.into_iter().chain([node]));
+                invariants::acked_is_kept(self, node);
+            }
             Op::Write { durable, .. } => {
                 self.stats.writes += 1;
                 let members = acks.unwrap_or_else(|| NodeSet::only(id(node)));
@@ -627,7 +642,7 @@ impl World {
                 self.stats.tenures += 1;
                 self.nodes[node].sealed = false;
                 self.nodes[node].user = Some(User::new(epoch.0));
-                invariants::taken_over_whole(self, node);
+                invariants::acked_is_kept(self, node);
                 invariants::history_begins(self, node);
             }
             Event::PromotionRefused { .. } => {

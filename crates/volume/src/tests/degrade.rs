@@ -1,0 +1,102 @@
+//! R2, R5, D3, D4: a copy is lost, and comes back.
+
+use super::*;
+
+fn set(nodes: &[NodeId]) -> NodeSet {
+    NodeSet::of(nodes.iter().copied()).unwrap()
+}
+
+#[test]
+fn a_copy_that_is_lost_freezes_and_is_waited_for_until_the_voters_agree() {
+    let mut desk = Desk::both();
+    desk.ask(write(1));
+    desk.disconnect();
+    desk.ask(write(2));
+    desk.ask(read(3));
+    assert_eq!(desk.completed, [(1, true), (3, true)], "reads go on");
+    assert_eq!(desk.last_event(A), Some(Event::Frozen { peer: B }));
+    desk.run(1900);
+    assert_eq!(desk.wants, [], "B is given time");
+    desk.run(200);
+    assert_eq!(desk.wants, [set(&[A])]);
+    desk.sets(1, &[A, B], &[A, B]);
+    assert_eq!(desk.completed.len(), 2, "asked is not agreed");
+    desk.run(1100);
+    assert_eq!(desk.wants, [set(&[A]), set(&[A])], "asked again");
+    desk.sets(1, &[A], &[A]);
+    assert_eq!(desk.completed, [(1, true), (3, true), (2, true)]);
+    assert!(desk.happened(|event| *event == Event::Dropped { peer: B }));
+    assert!(desk.happened(|event| matches!(event, Event::Thawed { .. })));
+}
+
+#[test]
+fn a_copy_that_is_back_in_time_gets_what_it_missed_and_nobody_is_asked() {
+    let mut desk = Desk::both();
+    desk.held.insert(B);
+    desk.ask(write(1));
+    desk.disconnect();
+    desk.kept.clear(); // it was never written there
+    desk.held.clear();
+    desk.ask(flush(2));
+    desk.run(1000);
+    desk.copies.insert(B, copy(B, A, |_| {})); // its daemon starts anew
+    desk.connect();
+    assert_eq!(desk.completed, [(1, true), (2, true)]);
+    assert_eq!(desk.wants, []);
+    let copied = desk.sent.iter().filter(|message| matches!(message, ToReplica::Copy { .. })).count();
+    assert_eq!(copied, 1, "the one block");
+}
+
+#[test]
+fn a_copy_that_comes_back_late_counts_when_it_is_equal_and_flushed() {
+    let mut desk = Desk::both();
+    desk.disconnect();
+    desk.run(2200);
+    desk.sets(1, &[A], &[A]);
+    desk.ask(write(1));
+    desk.ask(Request { range: range(1 << 20, 65536 * 3), ..write(2) });
+    assert_eq!(desk.completed.len(), 2);
+    desk.wants.clear();
+    desk.held.insert(B);
+    desk.connect();
+    assert!(!desk.copies[&B].status().whole, "it gets parts of a later time");
+    assert_eq!(desk.wants, []);
+    desk.ask(write(3));
+    assert_eq!(desk.completed.last(), Some(&(3, true)), "it does not count yet");
+    desk.release(B);
+    assert!(desk.copies[&B].status().whole && desk.copies[&A].is_joined(B));
+    assert_eq!(desk.wants, [set(&[A, B])]);
+    desk.held.insert(B);
+    desk.ask(write(4));
+    assert_eq!(desk.completed.last(), Some(&(3, true)), "from the moment it was asked for it is waited for (D4)");
+    desk.release(B);
+    assert_eq!(desk.completed.last(), Some(&(4, true)));
+    assert_eq!(desk.copies[&A].status().peers[0].2, 65536, "only the write that is not flushed yet is marked");
+    desk.run(1200);
+    assert_eq!(desk.copies[&A].status().peers[0].2, 0, "flushed of our own accord");
+    assert_eq!(desk.copies[&B].status().peers[0].2, 0, "and B heard of it");
+}
+
+#[test]
+fn who_does_not_answer_is_hung_up_on() {
+    let mut desk = Desk::both();
+    desk.held.insert(B);
+    desk.ask(write(1));
+    desk.run(2100);
+    assert!(desk.happened(|event| *event == Event::TooSlow { peer: B }));
+    assert!(!desk.connected);
+    desk.run(2100);
+    assert_eq!(desk.wants.first(), Some(&set(&[A])));
+}
+
+#[test]
+fn a_takeover_does_not_wait_long_for_the_former_primary() {
+    let mut desk = Desk::new(copy(A, B, |_| {}), copy(B, A, |_| {}));
+    desk.promote(B, 2);
+    desk.sets(2, &[A, B], &[A, B]);
+    assert!(!desk.copies[&B].status().serving);
+    desk.run(300);
+    assert_eq!(desk.wants, [set(&[B])]);
+    desk.sets(2, &[B], &[B]);
+    assert!(desk.copies[&B].status().serving);
+}
