@@ -45,10 +45,6 @@ pub enum VolumeFault {
     OldEpochsWrite,
     /// D6: and the epoch is on disk before it is said to be.
     EpochNotKept,
-    /// D6, 0018: a copy that has heard of a later epoch is not promoted in an earlier one.
-    PromotedInOldEpoch,
-    /// D7: acknowledgements of an old session are void.
-    OldSessionsCount,
     /// D7: a new session begins when the last write of the old one has landed.
     NoDrain,
     /// R10: nothing is acknowledged after the seal.

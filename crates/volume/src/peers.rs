@@ -76,8 +76,8 @@ impl Volume {
         let counts = primary.counts(me);
         let Some(state) = primary.peers.get_mut(&peer).filter(|_| !primary.sealed) else { return };
         let Some(counts) = counts else { return }; // the voters have not been heard yet: a tick greets again
-        (state.session, state.step, state.greeted_at) = (session, Step::Greeted, now);
         let member = counts.contains(&peer);
+        (state.session, state.step, state.greeted_at, state.member) = (session, Step::Greeted, now, member);
         let (volume, size, epoch, generation) =
             (self.block.volume, self.block.size, primary.epoch, self.block.generation);
         let message = ToReplica::Hello { volume, size, epoch, generation, member };
@@ -101,8 +101,7 @@ impl Volume {
     pub(crate) fn on_replica_says(&mut self, peer: NodeId, session: u64, message: ToPrimary) {
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(state) = primary.peers.get_mut(&peer) else { return };
-        let old = state.session != session || state.step == Step::Away;
-        if old && !taken_out(VolumeFault::OldSessionsCount) {
+        if state.session != session || state.step == Step::Away {
             return; // D7
         }
         match message {

@@ -63,6 +63,8 @@ pub(crate) enum Step {
 pub(crate) struct Peer {
     pub session: u64,
     pub step: Step,
+    /// It was told in this session that it counts.
+    pub member: bool,
     /// Not joined since then.
     pub away_since: Duration,
     /// A tenure begins with it; the former primary is likely to be gone.
@@ -88,6 +90,7 @@ impl Peer {
         Peer {
             session: 0,
             step: Step::Away,
+            member: false,
             away_since: now,
             fresh: true,
             greeted_at: now,

@@ -3,7 +3,7 @@
 use crate::event::{Event, Unfit};
 use crate::fault::{VolumeFault, taken_out};
 use crate::message::Command;
-use crate::primary::{Primary, Step};
+use crate::primary::{Peer, Primary, Step};
 use crate::replica::{Promotion, Replica};
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::{Epoch, NodeId, NodeSet};
@@ -37,7 +37,7 @@ impl Volume {
     fn unfit(&self, epoch: Epoch, generation: u64) -> Option<Unfit> {
         let born = self.block.generation == 0 && self.block.whole; // created here, and never promoted yet
         let other = self.block.generation != generation && !born;
-        if self.block.min_epoch > epoch && !taken_out(VolumeFault::PromotedInOldEpoch) {
+        if self.block.min_epoch > epoch {
             Some(Unfit::LaterEpoch(self.block.min_epoch))
         } else if other {
             Some(Unfit::OtherGeneration(self.block.generation))
@@ -72,16 +72,21 @@ impl Volume {
         }
         let before = primary.sets.map(|(_, chosen)| chosen);
         primary.sets = Some((acks, chosen));
-        let out: Vec<NodeId> = before.iter().flat_map(NodeSet::iter).filter(|node| !chosen.contains(*node)).collect();
-        for node in out {
-            self.journal(Event::Dropped { peer: node });
-            // It was told that it counts, and is about to get parts of what it has missed: it must hear otherwise first.
-            let Role::Primary(primary) = &mut self.role else { return };
-            let Some(peer) = primary.peers.get(&node) else { continue };
-            if !matches!(peer.step, Step::Away | Step::Refused | Step::Joined) {
-                let session = peer.session;
-                self.close(node, session);
-            }
+        let out = before.iter().flat_map(NodeSet::iter).filter(|node| !chosen.contains(*node));
+        out.collect::<Vec<_>>().into_iter().for_each(|peer| self.journal(Event::Dropped { peer }));
+    }
+
+    /// A copy that was told that it counts, and does not any more, is about to get parts of what it will have missed: it must hear
+    /// otherwise first (R5).
+    pub(crate) fn close_outsiders(&mut self) {
+        let Role::Primary(primary) = &self.role else { return };
+        let Some(members) = primary.members() else { return };
+        let outside = |(node, peer): (&NodeId, &Peer)| {
+            let under_way = !matches!(peer.step, Step::Away | Step::Refused | Step::Joined);
+            (under_way && peer.member && !members.contains(*node)).then_some((*node, peer.session))
+        };
+        for (peer, session) in primary.peers.iter().filter_map(outside).collect::<Vec<_>>() {
+            self.close(peer, session);
         }
     }
 
@@ -90,16 +95,16 @@ impl Volume {
         let (me, now) = (self.block.node, self.now);
         let Role::Primary(primary) = &mut self.role else { return };
         let Some((_, chosen)) = primary.sets.filter(|_| !primary.sealed) else { return };
-        let before = primary.members().unwrap_or_default();
+        let (asked, since) = primary.wanted.unwrap_or((chosen, primary.began));
         let patience = |node: &NodeId| {
             let Some(peer) = primary.peers.get(node) else { return false };
             let grace = if peer.fresh && !peer.hears() { self.config.takeover_grace } else { self.config.grace };
+            // Who was asked to go comes back as everybody does: equal, and flushed.
             let waited_for = peer.step == Step::Joined || now.saturating_sub(peer.away_since) < grace;
-            peer.may_count() || (before.contains(*node) && waited_for)
+            peer.may_count() || (asked.contains(*node) && waited_for)
         };
         let members = primary.peers.keys().copied().filter(patience).chain([me]);
         let set = NodeSet::of(members).expect("as many as the superblock names");
-        let (asked, since) = primary.wanted.unwrap_or((chosen, primary.began));
         let again = set != chosen && now.saturating_sub(since) >= ASK_AGAIN;
         if set != asked || again {
             primary.wanted = Some((set, now));
@@ -133,6 +138,7 @@ impl Volume {
         self.greet_again();
         self.close_the_slow();
         self.consider_set();
+        self.close_outsiders();
         self.serve();
         self.begin_queued();
         self.copy_blocks();

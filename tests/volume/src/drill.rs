@@ -108,8 +108,6 @@ fn seeded() -> Vec<(hotspare_volume::fault::VolumeFault, &'static str, &'static 
         (F::NoLocksAtReplica, "R8", "writes that overlap race at a replica"),
         (F::OldEpochsWrite, "D6", "a replica takes in what an earlier epoch writes"),
         (F::EpochNotKept, "D6, R5", "what a replica says of itself is not on its disk yet"),
-        (F::PromotedInOldEpoch, "D6, 0018", "a copy that has heard of a later epoch is promoted"),
-        (F::OldSessionsCount, "D7", "answers of a broken session count"),
         (F::NoDrain, "D7", "a session begins while writes of the last one are under way"),
         (F::AcksAfterSeal, "R10", "requests are completed after the seal"),
     ]

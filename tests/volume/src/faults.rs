@@ -20,7 +20,7 @@ pub fn strike(world: &mut World) {
             let other = some(world);
             if other != node {
                 world.stats.cuts += 1;
-                let span = if world.rng.one_in(2) { 20 * MS } else { 800 * MS };
+                let span = [3, 20, 800][some_of_three(world)] * MS;
                 let span = world.rng.below(span);
                 world.tell(|| format!("nodes {node} and {other} are cut off from each other"));
                 if world.rng.one_in(2) {
@@ -34,7 +34,7 @@ pub fn strike(world: &mut World) {
             world.nodes[node].stalled_until = world.now + span;
             world.tell(|| format!("node {node} stands still"));
         }
-        15 => {
+        15 | 19 => {
             let span = world.rng.below(500 * MS);
             world.nodes[node].slow_disk_until = world.now + span;
         }
@@ -56,6 +56,10 @@ pub fn strike(world: &mut World) {
         }
         _ => {}
     }
+}
+
+fn some_of_three(world: &mut World) -> usize {
+    usize::try_from(world.rng.below(3)).expect("small")
 }
 
 fn fall(world: &mut World, node: usize, power: bool) {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `flushed_is_kept` | every copy in the set that was chosen last has, on its platter, all that a completed flush covered | R1, I4 |
 //! | `acked_is_kept` | and every acknowledged write, and whatever was read, flushed or not, unless it lost its power since | R1, R4, I5 |
+//! | `serves_when_equal` | the first request of a tenure is served when all copies that count are equal | R4 |
 //! | `members_are_whole` | and is marked as whole, and of the right generation | R3, R5 |
 //! | `half_is_marked` | a copy that does not count and gets parts of what it missed is marked as not whole | R5 |
 //! | `differences_are_marked` | where two copies differ one of them has that block marked, in memory and on disk | R2, R4 |
@@ -99,6 +100,15 @@ pub fn acked_is_kept(world: &World, leader: usize) {
                 "acked_is_kept: node {node} counts and has {cell:x} in sector {at}, where {acked:x} was acknowledged or read"
             );
         }
+    }
+}
+
+/// `serves_when_equal`: a tenure begins to serve.
+pub fn serves_when_equal(world: &World, leader: usize) {
+    let Some(client) = world.nodes[leader].client.filter(|client| client.epoch == world.record.epoch) else { return };
+    for node in client.acks().iter().map(index) {
+        let same = world.nodes[node].disk.cells == world.nodes[leader].disk.cells;
+        assert!(same, "serves_when_equal: node {node} counts and is not what node {leader} serves");
     }
 }
 

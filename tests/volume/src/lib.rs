@@ -48,7 +48,6 @@ fn heal(world: &mut World) {
     world.faults_on = false;
     world.tell(|| "the faults end".into());
     for node in 0..world.profile.nodes {
-        world.nodes[node].stalled_until = 0;
         world.nodes[node].slow_disk_until = 0;
         let boot = world.nodes[node].boot;
         world.at(world.now, Happening::Hold { node, boot, on: false });

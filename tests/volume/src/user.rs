@@ -30,8 +30,8 @@ impl User {
         User { epoch, ..User::default() }
     }
 
-    /// The next request, if there are not too many under way. `overlaps`: also where another is under way.
-    pub fn ask(&mut self, rng: &mut Rng, cells: &[Cell], overlaps: bool) -> Option<Request> {
+    /// The next request, if there are not too many under way. `overlaps`: also where another is under way; `flush`: it is one.
+    pub fn ask(&mut self, rng: &mut Rng, cells: &[Cell], (overlaps, flush): (bool, bool)) -> Option<Request> {
         if self.pending.len() >= DEPTH {
             return None;
         }
@@ -45,7 +45,7 @@ impl User {
         let at = rng.below(spread).min(total - len);
         let range = Range { at: at * SECTOR, len: len * SECTOR };
         let busy = self.pending.values().any(|other| other.request.op != Op::Flush && other.request.range.overlaps(&range));
-        let (op, range) = match rng.below(20) {
+        let (op, range) = match if flush { 0 } else { rng.below(20) } {
             0..4 => (Op::Flush, Range { at: 0, len: 0 }),
             4 => (Op::Read, range),
             _ if busy && !overlaps => return None,

@@ -66,6 +66,8 @@ pub struct Node {
     pub client: Option<Client>,
     pub user: Option<User>,
     pub sealed: bool,
+    /// Its tenure has begun to serve.
+    pub serving: bool,
     /// Bytes that came with messages, and that were read for copies.
     works: BTreeMap<u64, Vec<Cell>>,
     reads: BTreeMap<u64, Vec<Cell>>,
@@ -223,6 +225,7 @@ impl World {
             client: None,
             user: None,
             sealed: false,
+            serving: false,
             works: BTreeMap::new(),
             reads: BTreeMap::new(),
             next_bytes: 0,
@@ -418,13 +421,13 @@ impl World {
     }
 
     fn use_it(&mut self, node: usize, boot: u64) {
-        let rests = self.rng.one_in(120);
+        let rests = self.rng.one_in(100);
         let pause = self.rng.below(if rests { 150 * MS } else { 2 * MS }) + MS / 10;
         self.at(self.now + pause, Happening::Use { node, boot });
         let overlaps = self.profile.overlaps;
         let this = &mut self.nodes[node];
         let Some(user) = this.user.as_mut().filter(|_| !this.sealed && !this.quiet) else { return };
-        if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, overlaps) {
+        if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, (overlaps, rests)) {
             self.handle(node, Input::Request(request));
         }
     }
@@ -489,7 +492,8 @@ impl World {
     }
 
     fn disk_time(&mut self, node: usize) -> u64 {
-        let slow = self.now < self.nodes[node].slow_disk_until;
+        // A disk that is slow is slow now and then: what was asked for later may be done first.
+        let slow = self.now < self.nodes[node].slow_disk_until && self.rng.one_in(3);
         self.rng.below(if slow { 30 * MS } else { MS / 2 }) + 1
     }
 
@@ -603,16 +607,18 @@ impl World {
     fn complete(&mut self, node: usize, tag: u64, ok: bool) {
         let acks = self.nodes[node].client.map(|client| client.acks());
         let sealed = self.nodes[node].sealed;
-        let this = &mut self.nodes[node];
-        let Some(user) = &mut this.user else { return };
+        let Some(user) = &mut self.nodes[node].user else { return };
         let pending = user.pending.remove(&tag);
         let pending = pending.unwrap_or_else(|| panic!("completed_once: request {tag:x} was not under way"));
         if !ok {
             return;
         }
+        assert!(self.nodes[node].serving, "serves_when_equal: node {node} completed {tag:x} before that");
         assert!(!sealed, "sealed_is_silent: node {node} completed {tag:x} after its seal");
         match pending.request.op {
             Op::Read => {
+                let this = &self.nodes[node];
+                let Some(user) = &this.user else { return };
                 let cells = sectors(pending.request.range).filter(|at| !user.writes_to(*at));
                 let read: Vec<(usize, Cell)> = cells.map(|at| (at, this.disk.cells[at])).collect();
                 let joined = |peer: &NodeId| this.volume.as_ref().is_some_and(|volume| volume.is_joined(*peer));
@@ -638,8 +644,13 @@ impl World {
 
     fn on_event(&mut self, node: usize, event: Event) {
         match event {
+            Event::Serving { .. } => {
+                self.nodes[node].serving = true;
+                invariants::serves_when_equal(self, node);
+            }
             Event::Promoted { epoch } => {
                 self.stats.tenures += 1;
+                self.nodes[node].serving = false;
                 self.nodes[node].sealed = false;
                 self.nodes[node].user = Some(User::new(epoch.0));
                 invariants::acked_is_kept(self, node);
@@ -731,7 +742,7 @@ impl World {
             }
             self.stats.kills += 1;
         }
-        (this.client, this.user, this.sealed) = (None, None, false);
+        (this.client, this.user, this.sealed, this.serving) = (None, None, false, false);
         this.works.clear();
         this.reads.clear();
         for other in (0..self.profile.nodes).filter(|other| *other != node) {
