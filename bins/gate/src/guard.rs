@@ -17,7 +17,8 @@ use nix::sys::signalfd::SignalFd;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// The page is looked at once a step, and at least this often: a revoked lease is acted on this fast.
+/// The page is looked at this often between the steps: a lease that is given up early is acted on this fast. The steps themselves are
+/// taken on time.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// What the gate has to do at an instant.
@@ -44,7 +45,7 @@ pub fn due(now: Stamp, tenure: &Tenure, mine: Incarnation) -> Step {
     } else if past(table.begin_stop()) {
         Step::BeginStop
     } else {
-        let look = now.boot + hotspare_core::time::nanos(table.step().min(LOOK));
+        let look = now.boot + hotspare_core::time::nanos(LOOK);
         Step::Wait(now.wake_for(tenure.sent.plus(table.begin_stop())).min(look))
     }
 }
