@@ -79,11 +79,13 @@ pub fn of_group(group: &Group) -> Files {
     for (what, condition, target) in [("take", "PathExists", names.primary()), ("yield", "PathChanged", names.give())] {
         files.insert(names.path(what), path(&names, (what, condition), &target));
     }
+    let volume = group.volume_unit();
     for (n, unit) in group.units.iter().enumerate() {
-        files.insert(
-            format!("{unit}.d/50-hotspare.conf"),
-            primary_unit(&names, unit, n.checked_sub(1).map(|n| &group.units[n])),
-        );
+        let before = n.checked_sub(1).map(|n| &group.units[n]).or(volume.as_ref());
+        files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, before));
+    }
+    if let (Some(unit), Some(volume)) = (&volume, &group.volume) {
+        files.insert(unit.clone(), volume_unit(&names, &volume.name));
     }
     for unit in &group.standby_units {
         files.insert(format!("{unit}.d/50-hotspare.conf"), standby_unit(&names, &addresses));
@@ -99,9 +101,10 @@ pub fn of_group(group: &Group) -> Files {
     // inotify instances are used up (128 by default): it is tried again until it stands.
     let paths = [names.path("take"), names.path("yield")].join(" ");
     let header = header("What the lease client needs to move this group");
+    let copy = group.volume.as_ref().map(|volume| format!(" hotspare-replicate@{}.service", volume.name));
     files.insert(
         format!("hotspare-leased.service.d/50-{}.conf", group.name),
-        format!("{header}[Unit]\nUpholds={paths}\nWants={}\n", names.enter()),
+        format!("{header}[Unit]\nUpholds={paths}\nWants={}{}\n", names.enter(), copy.unwrap_or_default()),
     );
     files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
     files
@@ -111,10 +114,11 @@ fn header(what: &str) -> String {
     format!("# {what}.\n# Made by hotspare-generator from the cluster configuration; changes here are lost.\n\n")
 }
 
-/// Units, addresses and probes, in the order in which they start.
+/// The volume, units, addresses and probes, in the order in which they start.
 fn everything(group: &Group, addresses: &[String]) -> String {
     let probes = (0..group.probes.len()).map(|n| group.probe_unit(n));
-    group.units.iter().chain(addresses).cloned().chain(probes).collect::<Vec<_>>().join(" ")
+    let units = group.units.iter().chain(addresses).cloned();
+    group.volume_unit().into_iter().chain(units).chain(probes).collect::<Vec<_>>().join(" ")
 }
 
 fn primary(names: &Names, addresses: &[String]) -> String {
@@ -261,9 +265,10 @@ fn enter(names: &Names) -> String {
 /// hand is an operator's own business (PropagatesStopTo= would act on every crash as well: tried).
 fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     let gate = names.gate();
+    let needs = names.0.volume_unit().map(|volume| format!("Requires={volume}\n")).unwrap_or_default();
     let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
     let mut text = format!(
-        "{}[Unit]\n{assert}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
+        "{}[Unit]\n{assert}{needs}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
         header("This unit belongs to the primary role: it cannot be started elsewhere"),
         names.primary(),
         names.name(),
@@ -285,6 +290,24 @@ fn standby_unit(names: &Names, addresses: &[String]) -> String {
         names.gate(),
         names.prove(),
         others.join(" "),
+    )
+}
+
+/// The volume is served while the role is here. What it needs of the machine is the copy's own daemon, which runs in both roles; when
+/// that dies, this fails, and the role goes to a node with a better copy.
+fn volume_unit(names: &Names, volume: &str) -> String {
+    let (gate, copy) = (names.gate(), format!("hotspare-replicate@{volume}.service"));
+    format!(
+        "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}After={gate} {copy}\n\
+         StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
+         [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/hotspare-replicate serve {volume}\nTimeoutStartSec=90\nTimeoutStopSec=10\n\
+         LimitCORE=0\nOOMScoreAdjust=-1000\n",
+        header("The volume: first up and last down"),
+        names.name(),
+        names.primary(),
+        names.name(),
+        names.slice(),
+        assert = behind_the_gate(names),
     )
 }
 

@@ -1,11 +1,12 @@
 //! One group on this node: its lease client, its page, its gate, its callers.
 
 use crate::control::Caller;
+use crate::copies::Follower;
 use crate::story::{self, Words, may_retry};
 use hotspare_bus::lease1::Lease1;
 use hotspare_config::{Config, Group, Node};
 use hotspare_control::{CandidateLine, GroupStatus, How, Life, Proof, Tell, VoterLine};
-use hotspare_core::lease::{Command, Ended, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure};
+use hotspare_core::lease::{Command, DataConfig, Ended, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure};
 use hotspare_core::message::Pause;
 use hotspare_core::{Epoch, Incarnation, NodeId, Stamp};
 use hotspare_daemon::{Exit, Failure, clock};
@@ -43,6 +44,7 @@ pub struct GroupRun {
     why: String,
     /// What of the standby role is not active.
     lacking: Vec<String>,
+    pub(crate) copies: Follower,
 }
 
 /// A life as it travels in JSON.
@@ -82,7 +84,8 @@ impl GroupRun {
                 automatic: !group.is_lock(),
                 moves_per_hour: group.moves_per_hour,
                 epoch_floor: config.epoch_floor(),
-                data: None,
+                // Until its volume has said more.
+                data: group.volume.as_ref().map(|_| DataConfig { born_here: false, fit: false }),
                 fence: None,
             },
             clock::now(),
@@ -113,6 +116,7 @@ impl GroupRun {
             next_request: 1,
             why: String::new(),
             lacking: Vec::new(),
+            copies: Follower::default(),
         };
         run.want("take", false);
         Ok(run)
@@ -182,6 +186,7 @@ impl GroupRun {
                 self.carry_out(config, me, command, &mut network);
             }
         }
+        self.copies.tell(config, &self.lease);
         network
     }
 
@@ -206,9 +211,8 @@ impl GroupRun {
             }
             Command::Answer { request, verdict } => self.answer(config, request, verdict),
             Command::Keep(pause) => keep_pause(&self.config.name, pause),
-            Command::Copies(_) | Command::Fence(_) => {
-                unreachable!("neither data nor a fence device can be configured yet")
-            }
+            Command::Copies(_) => {} // whoever follows is told of it with everything else
+            Command::Fence(_) => unreachable!("no fence device can be configured yet"),
             Command::Journal(event) => self.why = story::tell(config, &me.name, &self.config, event),
             Command::ToVoter { .. } | Command::ToPeer { .. } | Command::LookForFailures => network.push(command),
         }
@@ -307,6 +311,11 @@ impl GroupRun {
         self.gate_gone().is_none().then_some(Input::GiveUp)
     }
 
+    /// The volume wants a set of copies.
+    pub fn wanted_in_sync(&self, epoch: u64, set: &[String]) -> Option<Input> {
+        crate::copies::wanted(&self.lease, epoch, set)
+    }
+
     pub fn role_up(&mut self) -> Option<Input> {
         self.tenure.map(|tenure| Input::RoleUp(tenure.value.incarnation))
     }
@@ -322,6 +331,7 @@ impl GroupRun {
                 inputs.push(Input::GateWaiting(false));
             }
         }
+        inputs.extend(self.copies.hung_up(caller));
         if self.gate.as_ref().is_some_and(|(gate, _)| *gate == caller) {
             self.gate = None;
             self.gate_gone = self.tenure.map(|tenure| (tenure.value.incarnation, clock::now()));

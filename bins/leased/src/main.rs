@@ -9,6 +9,7 @@
 mod args;
 mod bus;
 mod control;
+mod copies;
 mod group;
 mod restarts;
 mod story;
@@ -270,6 +271,8 @@ impl NodeRun {
             | Ask::Up { group }
             | Ask::Emptied { group, .. }
             | Ask::GiveUp { group }
+            | Ask::Volume { group, .. }
+            | Ask::InSync { group, .. }
             | Ask::Switchover { group, .. } => (group.clone(), ask.clone()),
         };
         let id = GroupId::of(&name);
@@ -293,6 +296,15 @@ impl NodeRun {
                 done("noted");
                 run.give_up().into_iter().collect()
             }
+            Ask::Volume { born, fit, .. } if run.config.volume.is_some() => {
+                vec![run.copies.attach(caller, answer, born, fit)]
+            }
+            Ask::Volume { .. } => {
+                let reason = format!("the group {name} has no volume in this node's configuration");
+                let _ = answer.try_send(Tell::Error { reason, denied: false });
+                return;
+            }
+            Ask::InSync { epoch, set, .. } => run.wanted_in_sync(epoch, &set).into_iter().collect(),
             Ask::Switchover { to, .. } => {
                 if let Some(to) = to.as_ref().filter(|to| !run.config.candidates.contains(to)) {
                     let reason =

@@ -13,14 +13,16 @@ mod probes;
 mod problem;
 mod rules;
 mod schema;
+mod volumes;
 
 pub use problem::{Problem, Problems};
 
 use hotspare_core::heartbeat::HeartbeatTimes;
 use hotspare_core::{Epoch, GroupId, NodeId, Timetable};
 use ipnetwork::IpNetwork;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where every program looks for the file.
@@ -97,6 +99,20 @@ pub struct Group {
     pub probes: Vec<Probe>,
     /// The user's units that run on the standby.
     pub standby_units: Vec<String>,
+    /// What the primary has, and the others have a copy of.
+    pub volume: Option<Volume>,
+}
+
+/// A block device with a copy on each candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    pub name: String,
+    /// Names it on disk and on the wire.
+    pub id: u64,
+    /// The TCP port on which copies speak to each other.
+    pub port: u16,
+    /// Where the copy of each candidate is.
+    pub backings: BTreeMap<String, PathBuf>,
 }
 
 /// A question to the service, asked again and again on the primary.
@@ -153,6 +169,12 @@ impl Group {
     #[must_use]
     pub fn probe_unit(&self, n: usize) -> String {
         self.unit_name(&format!("cluster-probe-{}", n + 1), "service")
+    }
+
+    /// The unit that has the volume ready while the role is here.
+    #[must_use]
+    pub fn volume_unit(&self) -> Option<String> {
+        self.volume.as_ref().map(|volume| format!("hotspare-volume@{}.service", volume.name))
     }
 
     /// A group that runs nothing is a lock for scripts: taken only by `hotspare-lease hold`.
@@ -227,6 +249,14 @@ impl Config {
     #[must_use]
     pub fn voter_ids(&self) -> Vec<NodeId> {
         self.voters.iter().map(|name| NodeId::of(name)).collect()
+    }
+
+    /// The volume called `name`, and its group.
+    #[must_use]
+    pub fn volume(&self, name: &str) -> Option<(&Group, &Volume)> {
+        let of = |group: &'_ Group| group.volume.as_ref().is_some_and(|volume| volume.name == name);
+        let group = self.groups.iter().find(|group| of(group))?;
+        Some((group, group.volume.as_ref()?))
     }
 
     /// The groups that `node` may lead.

@@ -64,6 +64,8 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
         }
         value
     });
+    let name = cluster.as_deref().unwrap_or_default();
+    crate::volumes::volumes(name, &raw.groups, port.unwrap_or(PORT_DEFAULT), &mut groups, problems);
     Some(Config {
         cluster: cluster?,
         port: port?,
@@ -331,6 +333,7 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         moves_per_hour: moves_per_hour(group, problems),
         hold_down: group.hold_down.as_ref().map_or(HOLD_DOWN, |down| down.value),
         addresses: group.addresses.iter().filter_map(|address| one_address(address, problems)).collect(),
+        volume: None,
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),
         probes: crate::probes::probes(group, problems),
         standby_units: group.standby_units.iter().map(|unit| unit.value.clone()).collect(),

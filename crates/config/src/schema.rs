@@ -56,6 +56,13 @@ pub struct RawGroup {
     pub units: Vec<Spanned<String>>,
     pub probes: Vec<RawProbe>,
     pub standby_units: Vec<Spanned<String>>,
+    pub volumes: Vec<RawVolume>,
+}
+
+pub struct RawVolume {
+    pub name: Spanned<String>,
+    /// A path, and on which node; without one on all that have no line of their own.
+    pub backings: Vec<(Spanned<String>, Option<Spanned<String>>)>,
 }
 
 pub struct RawProbe {
@@ -76,7 +83,7 @@ pub struct RawAddress {
 
 const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
 const FORCED: [&str; 3] = ["lost", "back", "votes"];
-const GROUP: [&str; 10] = [
+const GROUP: [&str; 11] = [
     "candidates",
     "outage-budget",
     "failback",
@@ -87,6 +94,7 @@ const GROUP: [&str; 10] = [
     "unit",
     "probe",
     "standby-unit",
+    "volume",
 ];
 
 /// Reads `text` as KDL and sorts it into [`Raw`]; `None` if it is not KDL at all.
@@ -236,11 +244,12 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
         units: Vec::new(),
         probes: Vec::new(),
         standby_units: Vec::new(),
+        volumes: Vec::new(),
     };
     let mut once = Once::default();
     for child in node.iter_children() {
         let name = child.name().value();
-        let repeatable = matches!(name, "address" | "unit" | "probe" | "standby-unit");
+        let repeatable = matches!(name, "address" | "unit" | "probe" | "standby-unit" | "volume");
         if !GROUP.contains(&name) {
             unknown(child, name, &GROUP, "`group`", problems);
         } else if repeatable || once.first(child, problems) {
@@ -265,6 +274,25 @@ fn probe(node: &KdlNode, problems: &mut Vec<Problem>) -> RawProbe {
     }
 }
 
+fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
+    only_properties(node, &[], problems);
+    let name = arguments(node, (1, 1), "one name", problems).pop();
+    let mut backings = Vec::new();
+    for child in node.iter_children() {
+        match child.name().value() {
+            "backing" => {
+                only_properties(child, &["node"], problems);
+                no_children(child, problems);
+                let on = property(child, "node", problems);
+                let path = arguments(child, (1, 1), "the path of one block device or file", problems).pop();
+                backings.extend(path.map(|path| (path, on)));
+            }
+            other => unknown(child, other, &["backing"], "`volume`", problems),
+        }
+    }
+    Some(RawVolume { name: name?, backings })
+}
+
 fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {
     match name {
         "outage-budget" => group.outage_budget = span_argument(child, problems),
@@ -272,6 +300,7 @@ fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut
         "hold-down" => group.hold_down = span_argument(child, problems),
         "moves-per-hour" => group.moves_per_hour = number_argument(child, problems),
         "probe" => group.probes.push(probe(child, problems)),
+        "volume" => group.volumes.extend(volume(child, problems)),
         "address" => {
             only_properties(child, &["interface"], problems);
             no_children(child, problems);

@@ -48,6 +48,19 @@ pub enum Ask {
         group: String,
         to: Option<String>,
     },
+    /// The volume of a group says what its copy on this node is worth. Answered with [`Tell::Copies`], again whenever that changes, for
+    /// as long as the connection lasts; when it ends, the copy is worth nothing.
+    Volume {
+        group: String,
+        born: bool,
+        fit: bool,
+    },
+    /// The volume that is written to wants these nodes, and no others, to have every write (`hotspare_core::lease::copies`).
+    InSync {
+        group: String,
+        epoch: u64,
+        set: Vec<String>,
+    },
     Pause {
         on: bool,
     },
@@ -93,6 +106,15 @@ pub enum Tell {
     Refused {
         reason: String,
         retry: bool,
+    },
+    /// What the voters agreed on for a group's data, while this node holds; numbers as text, for they do not fit JSON's.
+    Copies {
+        epoch: u64,
+        generation: String,
+        /// Each of these must have a write before it is acknowledged.
+        acks: Vec<String>,
+        /// These count.
+        chosen: Vec<String>,
     },
     Status(Box<NodeStatus>),
     Error {
@@ -185,6 +207,12 @@ impl Client {
         let absent = |source| ControlError::Absent { daemon, path: path.display().to_string(), source };
         let stream = UnixStream::connect(path).map_err(absent)?;
         Ok(Client { reader: BufReader::new(stream) })
+    }
+
+    /// Speaks over a connection that is there already.
+    #[must_use]
+    pub fn over(stream: UnixStream) -> Client {
+        Client { reader: BufReader::new(stream) }
     }
 
     /// Waits no longer than `span` for each answer; `None`: as long as it takes.

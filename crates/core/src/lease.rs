@@ -88,6 +88,8 @@ pub struct LeaseConfig {
 pub struct DataConfig {
     /// It was created on this node: the first to lead is the one that has it (D0).
     pub born_here: bool,
+    /// The copy on this node could be promoted, as far as it knows itself (H0, R3): its program runs, it is whole.
+    pub fit: bool,
 }
 
 /// What happened.
@@ -122,6 +124,8 @@ pub enum Input {
     Request(Request),
     /// Stop all moves that nobody asked for, or allow them again.
     Pause(bool),
+    /// What the volume says of the copy on this node.
+    Data(DataConfig),
     /// The volume wants these nodes to have every write before it is acknowledged, and no others (D3, D4).
     InSync(NodeSet),
     /// What became of [`Command::Fence`]: proven, or not.
@@ -319,6 +323,7 @@ impl Lease {
             Input::GiveUp => self.on_give_up(),
             Input::Request(request) => self.on_request(request),
             Input::Pause(paused) => self.on_pause(paused),
+            Input::Data(data) => self.on_data(data),
             Input::InSync(set) => self.on_in_sync(set),
             Input::FenceEnded { target, proven } => self.on_fence_ended(target, proven),
         }

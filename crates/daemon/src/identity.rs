@@ -102,7 +102,8 @@ pub fn endpoint(config: &Config, key: &Key, service: Service, patience: Duration
 }
 
 /// What all nodes of the cluster share in their handshakes.
-fn cluster_of(config: &Config) -> Cluster {
+#[must_use]
+pub fn cluster_of(config: &Config) -> Cluster {
     let secret = std::fs::read(credential("cluster.secret", SECRET)).unwrap_or_default();
     Cluster::new(&config.cluster, secret.trim_ascii(), config.era())
 }

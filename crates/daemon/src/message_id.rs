@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 39] = [
+pub const ALL: [(&str, &str); 51] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -43,6 +43,18 @@ pub const ALL: [(&str, &str); 39] = [
     ("ARBITER_JOINED", ARBITER_JOINED),
     ("FORCED", FORCED),
     ("PROBE_FAILED", PROBE_FAILED),
+    ("VOLUME_PROMOTED", VOLUME_PROMOTED),
+    ("VOLUME_SERVING", VOLUME_SERVING),
+    ("VOLUME_REFUSED", VOLUME_REFUSED),
+    ("VOLUME_ENDED", VOLUME_ENDED),
+    ("VOLUME_FROZEN", VOLUME_FROZEN),
+    ("VOLUME_THAWED", VOLUME_THAWED),
+    ("VOLUME_DISK", VOLUME_DISK),
+    ("COPY_DROPPED", COPY_DROPPED),
+    ("COPY_RESYNC", COPY_RESYNC),
+    ("COPY_JOINED", COPY_JOINED),
+    ("COPY_REFUSED", COPY_REFUSED),
+    ("COPY_SLOW", COPY_SLOW),
 ];
 
 pub const BID_STARTED: &str = "088bb458216b93f592fb2c31d0a3a8a2";
@@ -84,3 +96,15 @@ pub const ARBITER_REGISTER: &str = "3daf6e340ebce2ba859961111271a64f";
 pub const ARBITER_JOINED: &str = "67dadbe21ea342f7b5f63de289087d9e";
 pub const FORCED: &str = "5b6e17db2f554db69c5f1c61da3025f9";
 pub const PROBE_FAILED: &str = "45d48b356a234918af6cc15555a42bb9";
+pub const VOLUME_PROMOTED: &str = "5597546818de48cea147a6e8b5cc80c2";
+pub const VOLUME_SERVING: &str = "a88ffedec5ad4c62b86cf29ecf6de08d";
+pub const VOLUME_REFUSED: &str = "fc8ab5c44f2046a881bf18c5d0e7b39f";
+pub const VOLUME_ENDED: &str = "4a72521f27dc46609f36d9b52b567208";
+pub const VOLUME_FROZEN: &str = "326ce0e87a034329ab37e7ed80acf168";
+pub const VOLUME_THAWED: &str = "5bf891c4a8c9492daf864234c4bd0d74";
+pub const VOLUME_DISK: &str = "1505f412562c460091294206ad702ddf";
+pub const COPY_DROPPED: &str = "2eca450652c448af957721dbcc704715";
+pub const COPY_RESYNC: &str = "1c8a2a59bd544a7e8f0a656183a71f8c";
+pub const COPY_JOINED: &str = "c407913dbfb94c60ae49ee34dc1ff2de";
+pub const COPY_REFUSED: &str = "c840ab36121c4e239df24e89b30cb84a";
+pub const COPY_SLOW: &str = "df13cbc86d86479a923e6049a9526423";

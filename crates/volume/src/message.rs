@@ -50,8 +50,8 @@ pub enum Source {
 /// A task for the local disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// For a request, or for a copy.
-    Read(Range),
+    /// For the request with this tag, or for a copy.
+    Read { range: Range, tag: Option<u64> },
     Write { what: What, range: Range, durable: bool, source: Source },
     Flush,
 }

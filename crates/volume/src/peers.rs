@@ -192,7 +192,7 @@ impl Volume {
         let Role::Primary(primary) = &self.role else { return };
         let Some((range, _)) = primary.peers.get(&node).and_then(|peer| peer.copies.get(&copy)) else { return };
         let range = *range;
-        self.start(Doing::CopyRead { peer: node, copy }, Task::Read(range));
+        self.start(Doing::CopyRead { peer: node, copy }, Task::Read { range, tag: None });
     }
 
     pub(crate) fn on_copy_read(&mut self, node: NodeId, copy: u64, id: u64, ok: bool) {

@@ -47,7 +47,8 @@ impl Volume {
         match request.op {
             Op::Read => {
                 primary.reads.insert(request.tag, request.range);
-                self.start(Doing::Read(request.tag), Task::Read(request.range));
+                let (range, tag) = (request.range, Some(request.tag));
+                self.start(Doing::Read(request.tag), Task::Read { range, tag });
             }
             Op::Write { .. } => {
                 primary.waiting.insert(request.tag, Waiting { request, needs: None });

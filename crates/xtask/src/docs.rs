@@ -18,6 +18,7 @@ programs!(
     lease "../../../bins/lease/src/args.rs",
     leased "../../../bins/leased/src/args.rs",
     probe "../../../bins/probe/src/args.rs",
+    replicate "../../../bins/replicate/src/args.rs",
     vip_claim "../../../bins/vip-claim/src/args.rs"
 );
 
@@ -32,6 +33,7 @@ fn programs() -> Vec<(Command, &'static str, &'static str)> {
         (lease::Args::command(), "1", include_str!("pages/lease.roff")),
         (leased::Args::command(), "8", include_str!("pages/leased.roff")),
         (probe::Args::command(), "8", include_str!("pages/probe.roff")),
+        (replicate::Args::command(), "8", include_str!("pages/replicate.roff")),
         (vip_claim::Args::command(), "8", include_str!("pages/vip-claim.roff")),
     ]
 }

@@ -14,6 +14,7 @@
 //! | `heals` | when the faults end, somebody serves, and all copies are equal and count | I8 |
 
 use crate::disk::{Cell, sectors};
+use crate::user::Pending;
 use crate::world::{GENERATION, World, id, index};
 use hotspare_volume::{Range, layout};
 
@@ -23,15 +24,21 @@ pub struct Ledger {
     floor: Vec<Cell>,
     /// By node and sector: what it was given before it was acknowledged, and has not lost its power since.
     acked: Vec<Vec<Cell>>,
+    /// When each lost its power last.
+    lost: Vec<u64>,
+    /// The latest tenure that has begun.
+    newest: u64,
 }
 
 impl Ledger {
     pub fn new(nodes: usize, sectors: usize) -> Ledger {
-        Ledger { floor: vec![0; sectors], acked: vec![vec![0; sectors]; nodes] }
+        Ledger { floor: vec![0; sectors], acked: vec![vec![0; sectors]; nodes], lost: vec![0; nodes], newest: 0 }
     }
 
-    pub fn written(&mut self, range: Range, tag: Cell, durable: bool, members: impl Iterator<Item = usize>) {
-        for node in members {
+    /// A write is completed. What a copy had in its cache when it lost its power since, it need not have any more.
+    pub fn written(&mut self, write: &Pending, durable: bool, members: impl Iterator<Item = usize>) {
+        let (range, tag) = (write.request.range, write.request.tag);
+        for node in members.filter(|node| self.lost[*node] < write.since).collect::<Vec<_>>() {
             sectors(range).for_each(|at| self.acked[node][at] = self.acked[node][at].max(tag));
         }
         if durable {
@@ -53,7 +60,8 @@ impl Ledger {
         }
     }
 
-    pub fn lost_power(&mut self, node: usize) {
+    pub fn lost_power(&mut self, node: usize, now: u64) {
+        self.lost[node] = now;
         self.acked[node].fill(0);
     }
 }
@@ -122,13 +130,16 @@ pub fn half_is_marked(world: &World, from: usize, to: usize) {
     assert!(content.is_ok_and(|content| !content.whole), "half_is_marked: node {to} is resynced and says that it is whole");
 }
 
-/// A new history begins with what this node has.
-pub fn history_begins(world: &mut World, node: usize) {
-    if world.nodes[node].client.is_some_and(|client| client.epoch == world.record.epoch) {
-        let cells = &world.nodes[node].disk.cells;
-        for acked in &mut world.ledger.acked {
-            acked.iter_mut().zip(cells).for_each(|(acked, cell)| *acked = (*acked).min(*cell));
-        }
+/// A new history begins with what this node has, unless one of a later tenure has begun: it may lack what it had in its cache when it
+/// lost its power, and the others become as it is.
+pub fn history_begins(world: &mut World, node: usize, epoch: u64) {
+    if epoch < world.ledger.newest {
+        return;
+    }
+    world.ledger.newest = epoch;
+    let cells = &world.nodes[node].disk.cells;
+    for acked in &mut world.ledger.acked {
+        acked.iter_mut().zip(cells).for_each(|(acked, cell)| *acked = (*acked).min(*cell));
     }
 }
 

@@ -21,6 +21,8 @@ pub struct User {
 #[derive(Clone, Debug)]
 pub struct Pending {
     pub request: Request,
+    /// When it was asked for.
+    pub since: u64,
     /// Of a flush: what could be seen when it was asked for, and nobody was writing to.
     pub seen: Vec<(usize, Cell)>,
 }
@@ -31,7 +33,7 @@ impl User {
     }
 
     /// The next request, if there are not too many under way. `overlaps`: also where another is under way; `flush`: it is one.
-    pub fn ask(&mut self, rng: &mut Rng, cells: &[Cell], (overlaps, flush): (bool, bool)) -> Option<Request> {
+    pub fn ask(&mut self, rng: &mut Rng, cells: &[Cell], (overlaps, flush): (bool, bool), now: u64) -> Option<Request> {
         if self.pending.len() >= DEPTH {
             return None;
         }
@@ -55,7 +57,7 @@ impl User {
         };
         let request = Request { tag, op, range };
         let seen = if op == Op::Flush { self.at_rest(cells) } else { Vec::new() };
-        self.pending.insert(tag, Pending { request, seen });
+        self.pending.insert(tag, Pending { request, since: now, seen });
         Some(request)
     }
 

@@ -427,7 +427,7 @@ impl World {
         let overlaps = self.profile.overlaps;
         let this = &mut self.nodes[node];
         let Some(user) = this.user.as_mut().filter(|_| !this.sealed && !this.quiet) else { return };
-        if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, (overlaps, rests)) {
+        if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, (overlaps, rests), self.now) {
             self.handle(node, Input::Request(request));
         }
     }
@@ -456,7 +456,7 @@ impl World {
             Command::Disk { id, task } => {
                 let data = match task {
                     Task::Write { range, source, .. } => self.bytes_of(node, range, source),
-                    Task::Read(_) | Task::Flush => Vec::new(),
+                    Task::Read { .. } | Task::Flush => Vec::new(),
                 };
                 let cache = if task == Task::Flush { self.nodes[node].disk.cache() } else { Vec::new() };
                 self.nodes[node].running.insert(id, Running { task, data, began: self.now, cache });
@@ -578,7 +578,7 @@ impl World {
         let this = &mut self.nodes[node];
         let Some(Running { task, data, began, cache }) = this.running.remove(&id) else { return };
         match task {
-            Task::Read(range) => {
+            Task::Read { range, .. } => {
                 this.reads.insert(id, this.disk.read(range));
             }
             Task::Write { range, durable, source, .. } => {
@@ -629,7 +629,7 @@ impl World {
             Op::Write { durable, .. } => {
                 self.stats.writes += 1;
                 let members = acks.unwrap_or_else(|| NodeSet::only(id(node)));
-                self.ledger.written(pending.request.range, tag, durable, members.iter().map(index).chain([node]));
+                self.ledger.written(&pending, durable, members.iter().map(index).chain([node]));
                 if durable {
                     invariants::flushed_is_kept(self, sectors(pending.request.range));
                 }
@@ -654,7 +654,7 @@ impl World {
                 self.nodes[node].sealed = false;
                 self.nodes[node].user = Some(User::new(epoch.0));
                 invariants::acked_is_kept(self, node);
-                invariants::history_begins(self, node);
+                invariants::history_begins(self, node, epoch.0);
             }
             Event::PromotionRefused { .. } => {
                 // The gate cannot open; somebody else will lead.
@@ -717,7 +717,7 @@ impl World {
         let this = &mut self.nodes[node];
         let writes = |running: Running| match running.task {
             Task::Write { range, .. } => Some((range, running.data)),
-            Task::Read(_) | Task::Flush => None,
+            Task::Read { .. } | Task::Flush => None,
         };
         let under_way: Vec<_> = std::mem::take(&mut this.running).into_values().filter_map(writes).collect();
         let metas = std::mem::take(&mut this.metas);
@@ -727,7 +727,7 @@ impl World {
                 this.disk.tear_meta(&mut self.rng, at, &bytes);
             }
             self.stats.power_cuts += 1;
-            self.ledger.lost_power(node);
+            self.ledger.lost_power(node, self.now);
         } else {
             // What the kernel was given lands before the next life begins, or never.
             for (range, data) in under_way {

@@ -6,7 +6,7 @@
 //! chosen stays in the set until something newer is.
 
 use super::hold::Held;
-use super::{Command, Lease, Phase};
+use super::{Command, DataConfig, Lease, Phase};
 use crate::ballot::Value;
 use crate::copies::{Copies, NodeSet};
 use crate::fault::{Fault, taken_out};
@@ -54,6 +54,14 @@ impl Held {
 }
 
 impl Lease {
+    /// What is known of the copy on this node has changed; only of a group that has data.
+    pub(super) fn on_data(&mut self, data: DataConfig) {
+        if self.config.data.is_some_and(|known| known != data) {
+            self.config.data = Some(data);
+            self.next_hello = self.now; // whether it is ready may have changed with it
+        }
+    }
+
     /// The volume wants these nodes, and no others, to be waited for.
     pub(super) fn on_in_sync(&mut self, set: NodeSet) {
         let sane = set.contains(self.config.me) && set.iter().all(|node| self.config.candidates.contains(&node));
@@ -85,8 +93,11 @@ impl Lease {
         held.known()
     }
 
-    /// D5: whether this node has a whole copy, by what the voters said last.
+    /// D5, H0: whether this node has a whole copy, by what the voters said last, and one that can be promoted, by what it says itself.
     pub(super) fn is_whole(&self) -> bool {
+        if self.config.data.is_some_and(|data| !data.fit) {
+            return false;
+        }
         let newest = self.voters.values().filter_map(|view| view.accepted).max_by_key(|(ballot, _)| *ballot);
         let born_here = self.config.data.is_none_or(|data| data.born_here);
         newest.map_or(born_here, |(_, value)| value.copies.may_lead(self.config.me)) || taken_out(Fault::AnyCopyLeads)

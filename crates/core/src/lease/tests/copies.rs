@@ -11,7 +11,7 @@ fn set(nodes: &[NodeId]) -> NodeSet {
 
 /// Data that was created on A.
 fn with_data(config: &mut LeaseConfig) {
-    config.data = Some(DataConfig { born_here: config.me == A });
+    config.data = Some(DataConfig { born_here: config.me == A, fit: true });
 }
 
 fn led_by_a() -> Desk {
@@ -42,6 +42,22 @@ fn d0_data_is_born_where_it_was_created_and_nowhere_else() {
     assert_ne!(copies.generation, 0);
     assert_eq!(desk.leases[&A].copies(), Some(copies));
     assert_eq!((ack_set(&desk, A), ack_set(&desk, B)), (Some(set(&[A])), None));
+}
+
+#[test]
+fn h0_a_copy_that_cannot_be_promoted_does_not_lead() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| config.data = Some(DataConfig { born_here: config.me == A, fit: false }));
+    desk.run(20_000);
+    assert_eq!(desk.leader(), None, "its program does not run yet");
+    desk.input(A, Input::Data(DataConfig { born_here: true, fit: true }));
+    desk.run(2000);
+    assert_eq!(desk.leader(), Some(A));
+    let mut without = Desk::led_by_a();
+    without.input(B, Input::Data(DataConfig { born_here: false, fit: false }));
+    assert!(without.leases[&B].status().standby, "a group without data has no such rule");
+    without.ask(A, Some(B));
+    without.run(500);
+    assert_eq!(without.leader(), Some(B));
 }
 
 #[test]

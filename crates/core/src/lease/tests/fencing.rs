@@ -90,7 +90,7 @@ fn f2_whoever_may_not_lead_does_not_shoot() {
     }
     let mut desk = Desk::new(&[A, B], &[A, B], |config| {
         armed(config);
-        config.data = Some(crate::lease::DataConfig { born_here: config.me == A });
+        config.data = Some(crate::lease::DataConfig { born_here: config.me == A, fit: true });
     });
     desk.run(2000);
     power_cut(&mut desk);

@@ -1,0 +1,143 @@
+//! hotspare-replicate: a copy of a volume. The rules are `hotspare_volume`; around them are a disk, an NBD socket, connections to
+//! the other copies, and the lease client's word on which copies count.
+
+mod args;
+mod backing;
+mod buffer;
+mod create;
+mod disk;
+mod engine;
+mod nbd;
+mod peers;
+mod role;
+mod serve;
+mod story;
+
+mod leased;
+
+use args::{Act, Args};
+use backing::Backing;
+use engine::{Engine, News};
+use hotspare_config::{Config, Group, Node, Volume as Described};
+use hotspare_core::NodeId;
+use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
+use hotspare_volume::{Volume, VolumeConfig};
+use nix::sys::signal::{SigSet, Signal};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// How long a copy that counts is waited for: an upgrade of its daemon takes less.
+const GRACE: Duration = Duration::from_secs(2);
+/// At the beginning of a tenure, the former primary.
+const TAKEOVER_GRACE: Duration = Duration::from_millis(500);
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    run(|args: Args| {
+        let config = hotspare_config::load(&args.config)?;
+        match &args.act {
+            Act::Serve { volume } => serve::serve(&described(&config, volume)?.1.name),
+            Act::Status { volume, json } => serve::status(&described(&config, volume)?.1.name, *json),
+            Act::Create { volume, first, again } => {
+                let (group, described) = described(&config, volume)?;
+                let me = identity::this_node(&config, args.node.as_deref())?;
+                create::create(group, described, me, (*first, *again))
+            }
+            Act::Run { volume } => {
+                let (group, described) = described(&config, volume)?;
+                let me = identity::this_node(&config, args.node.as_deref())?;
+                replicate(&config, group, described, me)
+            }
+        }
+    })
+}
+
+fn described<'a>(config: &'a Config, name: &str) -> Result<(&'a Group, &'a Described), Failure> {
+    config.volume(name).ok_or_else(|| {
+        let known: Vec<&str> = config.groups.iter().filter_map(|group| Some(group.volume.as_ref()?.name.as_str())).collect();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        Failure::new(Exit::Config, format!("the configuration has no volume \"{name}\" (it has: {known})"))
+    })
+}
+
+/// Where this node's copy is.
+pub fn place<'a>(group: &Group, volume: &'a Described, me: &Node) -> Result<&'a std::path::Path, Failure> {
+    volume.backings.get(&me.name).map(std::path::PathBuf::as_path).ok_or_else(|| {
+        let message = format!("{} is no candidate of {}, and has no copy of \"{}\"", me.name, group.name, volume.name);
+        Failure::new(Exit::Config, message)
+    })
+}
+
+fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -> Result<Exit, Failure> {
+    let path = place(group, described, me)?;
+    let key = identity::key_of(me)?;
+    let mut set = SigSet::empty();
+    [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
+    set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
+    journal::init();
+    let backing = Backing::open(path)?;
+    let shown = backing.path().display().to_string();
+    let superblock = backing.superblock().map_err(Exit::IoErr.why(format!("{shown}: cannot read the metadata")))?;
+    let (sequence, content) = superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
+    create::belongs(&shown, &content, (group, described), me, backing.size)?;
+    let (size, bits) = (backing.size, backing.bits(&content));
+    let volume_config = VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY };
+    let now = Duration::from_nanos(clock::now().boot);
+    let extents = content.geometry().extents();
+    let volume = Volume::new(volume_config, now, (sequence, content), bits);
+    let (sender, news) = channel();
+    let disk = disk::Disk::start(backing, &sender).map_err(Exit::OsErr.why("cannot start threads"))?;
+    let boxed = |what: &str| Exit::CantCreate.why(format!("cannot make {what} in {}", role::FOLDER));
+    let control = role::bind(&role::path(&described.name), 0o600).map_err(boxed("the control socket"))?;
+    let nbd = role::bind(&role::nbd_path(&described.name), 0o600).map_err(boxed("the NBD socket"))?;
+    let (words, said) = channel();
+    let server = Arc::new(nbd::Server {
+        size,
+        serving: AtomicBool::new(false),
+        news: sender.clone(),
+        next: AtomicU64::new(1),
+        open: Default::default(),
+    });
+    let peers = group.candidates.iter().filter(|name| **name != me.name && !config.is_lost(name));
+    let peers: BTreeMap<NodeId, _> =
+        peers.filter_map(|name| config.node(name)).map(|node| (node.id, (node.key, node.links.clone()))).collect();
+    let party = peers::Party {
+        key,
+        cluster: identity::cluster_of(config),
+        volume: described.id,
+        extents,
+        port: described.port,
+        me: me.id,
+        peers,
+        news: sender.clone(),
+        sessions: AtomicU64::new(clock::now().boot),
+    };
+    peers::start(Arc::new(party))
+        .map_err(Exit::Unavailable.why(format!("cannot listen on TCP port {}", described.port)))?;
+    let (group_name, follower) = (group.name.clone(), sender.clone());
+    let threads = [
+        std::thread::Builder::new().name("leased".into()).spawn(move || leased::follow(&group_name, &said, &follower)),
+        std::thread::Builder::new().name("callers".into()).spawn({
+            let sender = sender.clone();
+            move || role::listen(control, sender)
+        }),
+        std::thread::Builder::new().name("nbd".into()).spawn({
+            let server = server.clone();
+            move || nbd::listen(nbd, server)
+        }),
+        std::thread::Builder::new().name("signals".into()).spawn(move || {
+            let _ = set.wait();
+            let _ = sender.send(News::Terminate);
+        }),
+    ];
+    threads.into_iter().collect::<Result<Vec<_>, _>>().map_err(Exit::OsErr.why("cannot start threads"))?;
+    let names = (config.clone(), group.name.clone(), described.name.clone());
+    let mut engine = Engine::new(names, shown, me.id, (volume, disk), (server, words));
+    notify::ready("takes in what another node writes");
+    engine.run(&news);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,89 @@
+//! The callers' side: `serve`, a unit of the primary role, and `status`.
+
+use crate::role::{self, Ask, Status, Tell};
+use hotspare_daemon::{Exit, Failure, notify};
+use nix::sys::signal::{SigSet, Signal};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn connect(volume: &str, ask: &Ask) -> Result<BufReader<UnixStream>, Failure> {
+    let path = role::path(volume);
+    let help = format!("start it with: systemctl start hotspare-replicate@{volume}.service");
+    let absent = Exit::Unavailable.why(format!("nobody runs the copy here ({}; {help})", path.display()));
+    let mut stream = UnixStream::connect(&path).map_err(absent)?;
+    let line = serde_json::to_string(ask).expect("plain data") + "\n";
+    stream.write_all(line.as_bytes()).map_err(Exit::Unavailable.why("the copy's daemon hung up"))?;
+    Ok(BufReader::new(stream))
+}
+
+fn receive(reader: &mut BufReader<UnixStream>) -> Result<Tell, Failure> {
+    let mut line = String::new();
+    let length = reader.read_line(&mut line).map_err(Exit::Unavailable.why("the copy's daemon hung up"))?;
+    if length == 0 {
+        return Err(Failure::new(Exit::Unavailable, "the copy's daemon hung up: the volume is gone"));
+    }
+    serde_json::from_str(&line).map_err(Exit::Protocol.why("the daemon's answer is not understood"))
+}
+
+/// Has the volume served until it is told to stop, or cannot be any more.
+pub fn serve(volume: &str) -> Result<Exit, Failure> {
+    let mut set = SigSet::empty();
+    [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
+    set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
+    let mut reader = connect(volume, &Ask::Serve)?;
+    let socket = reader.get_ref().try_clone().map_err(Exit::OsErr.why("cannot use the socket"))?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stopping = stopped.clone();
+    std::thread::spawn(move || {
+        let _ = set.wait();
+        stopping.store(true, Ordering::Release);
+        // The daemon takes that for the end of the role, and hangs up when nothing is acknowledged any more.
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+    });
+    loop {
+        let tell = receive(&mut reader);
+        if stopped.load(Ordering::Acquire) && tell.is_err() {
+            return Ok(Exit::Done);
+        }
+        match tell? {
+            Tell::Serving { epoch } => {
+                notify::ready(&format!("served, epoch {epoch}"));
+                println!("{}", role::nbd_path(volume).display());
+            }
+            Tell::Refused { reason } => return Err(Failure::new(Exit::TempFail, format!("volume {volume}: {reason}"))),
+            Tell::Status(_) => {}
+        }
+    }
+}
+
+/// Prints how the copies are.
+pub fn status(volume: &str, json: bool) -> Result<Exit, Failure> {
+    let mut reader = connect(volume, &Ask::Status)?;
+    let Tell::Status(status) = receive(&mut reader)? else {
+        return Err(Failure::new(Exit::Protocol, "the daemon's answer is not understood"));
+    };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&status).expect("plain data"));
+    } else {
+        show(&status);
+    }
+    Ok(Exit::Done)
+}
+
+fn show(status: &Status) {
+    let whole = if status.whole { "whole" } else { "not whole" };
+    println!("volume {} of group {}: {}, epoch {}, {whole}", status.volume, status.group, status.role, status.epoch);
+    println!("  {}", status.state);
+    println!("  {} bytes on {}, generation {}", status.bytes, status.backing, status.generation);
+    for copy in &status.copies {
+        let how = match (copy.connected, copy.joined) {
+            (_, true) => "equal",
+            (true, false) => "connected",
+            (false, false) => "away",
+        };
+        let counts = copy.counts.map_or("", |counts| if counts { ", counts" } else { ", does not count" });
+        println!("  {}: {how}{counts}; up to {} bytes may differ", copy.node, copy.differs);
+    }
+}

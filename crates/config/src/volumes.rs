@@ -1,0 +1,113 @@
+//! What a `volume` must satisfy: a name, and a place for its copy on every node that may lead.
+
+use crate::fields::{Spanned, complain};
+use crate::problem::{Problem, suggest};
+use crate::schema::{RawGroup, RawVolume};
+use crate::{Group, Volume};
+use hotspare_core::id::fnv1a;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// UDP ports of the cluster come first, TCP ports of volumes after them.
+const PORTS_BEFORE: u16 = 3;
+/// As many as fit the ports that a firewall is asked to open.
+const VOLUMES_MAX: usize = 64;
+
+pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group], problems: &mut Vec<Problem>) {
+    let mut names: Vec<&str> = Vec::new();
+    for (raw, group) in raw.iter().zip(groups) {
+        if let [_, second, ..] = raw.volumes.as_slice() {
+            let help = "one for now: a file system on it can have many directories; or make a second group";
+            complain(problems, second.name.span, format!("\"{}\" has more than one volume", group.name), help);
+        }
+        if let (Some(volume), true) = (raw.volumes.first(), group.is_lock()) {
+            let help = "a group without units and addresses is a lock for scripts, and nothing of it runs: give it a unit";
+            complain(problems, volume.name.span, format!("nobody would use the volume of \"{}\"", group.name), help);
+        }
+        for volume in &raw.volumes {
+            good_name(&volume.name, &names, problems);
+            names.push(&volume.name.value);
+            if names.len() > VOLUMES_MAX {
+                complain(problems, volume.name.span, "too many volumes", format!("at most {VOLUMES_MAX} in a cluster"));
+            }
+            let offset = u16::try_from(names.len()).unwrap_or(u16::MAX) - 1 + PORTS_BEFORE;
+            let Some(port) = port.checked_add(offset) else {
+                complain(problems, volume.name.span, "there is no port left for it", "a lower `port` of the cluster");
+                continue;
+            };
+            let name = volume.name.value.clone();
+            let id = fnv1a(format!("{cluster}/{name}").as_bytes());
+            group.volume = Some(Volume { name, id, port, backings: backings(volume, raw, problems) });
+        }
+    }
+    same_place(raw, problems);
+}
+
+fn good_name(name: &Spanned<String>, names: &[&str], problems: &mut Vec<Problem>) {
+    let text = &name.value;
+    let letters = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !letters || text.len() > 32 {
+        let help = "a small letter, then small letters, digits and _, at most 32";
+        complain(problems, name.span, format!("\"{text}\" cannot name a volume"), help);
+    }
+    if names.contains(&text.as_str()) {
+        let help = "every volume of the cluster has a name of its own";
+        complain(problems, name.span, format!("the volume \"{text}\" is there twice"), help);
+    }
+}
+
+fn backings(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -> BTreeMap<String, PathBuf> {
+    let candidates: Vec<&str> = group.candidates.iter().map(|candidate| candidate.value.as_str()).collect();
+    let (mut everywhere, mut places) = (None, BTreeMap::new());
+    for (path, on) in &volume.backings {
+        if !path.value.starts_with('/') || path.value.contains(|c: char| c.is_control()) {
+            let help = "where it is, in full: \"/dev/vg0/data\"; /dev/disk/by-id/... stays the same across reboots";
+            complain(problems, path.span, format!("\"{}\" is not the path of a device or file", path.value), help);
+        }
+        match on {
+            None if everywhere.is_some() => {
+                let help = "one line for all nodes, further ones with node=\"...\"";
+                complain(problems, path.span, "a second `backing` for all nodes", help);
+            }
+            None => everywhere = Some(PathBuf::from(&path.value)),
+            Some(node) if !candidates.contains(&node.value.as_str()) => {
+                let message = format!("\"{}\" is no candidate of \"{}\"", node.value, group.name.value);
+                complain(problems, node.span, message, suggest(&node.value, &candidates));
+            }
+            Some(node) => {
+                if places.insert(node.value.clone(), PathBuf::from(&path.value)).is_some() {
+                    let message = format!("a second `backing` for \"{}\"", node.value);
+                    complain(problems, node.span, message, "a node has one copy");
+                }
+            }
+        }
+    }
+    for candidate in candidates {
+        if let Some(path) = everywhere.as_ref().filter(|_| !places.contains_key(candidate)) {
+            places.insert(candidate.to_owned(), path.clone());
+        } else if !places.contains_key(candidate) {
+            let message = format!("the volume \"{}\" has no place on \"{candidate}\"", volume.name.value);
+            let help = "backing \"/dev/...\" for all nodes, or one with node=\"...\" for each";
+            complain(problems, volume.name.span, message, help);
+        }
+    }
+    places
+}
+
+/// Two copies on one device would be the end of both.
+fn same_place(groups: &[RawGroup], problems: &mut Vec<Problem>) {
+    let mut seen: Vec<(&str, Option<&str>, &str)> = Vec::new();
+    for volume in groups.iter().flat_map(|group| &group.volumes) {
+        for (path, on) in &volume.backings {
+            let on = on.as_ref().map(|node| node.value.as_str());
+            let meets = |(other, place, name): &&(&str, Option<&str>, &str)| {
+                *other == path.value && (*place == on || place.is_none() || on.is_none()) && *name != volume.name.value
+            };
+            if let Some((.., other)) = seen.iter().find(meets) {
+                let message = format!("\"{}\" is the place of the volume \"{other}\" already", path.value);
+                complain(problems, path.span, message, "every volume has a device or file of its own");
+            }
+            seen.push((&path.value, on, &volume.name.value));
+        }
+    }
+}
