@@ -15,7 +15,7 @@ from nspawn import NETWORKS, Nspawn, sh
 REPO = Path(__file__).resolve().parent.parent
 LAB = REPO / ".lab"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived"
+    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived,jq"
 )
 SUITE = "trixie"
 NODES = ["alpha", "beta", "witness", "client"]
@@ -78,7 +78,7 @@ def prepare(log: Log) -> tuple[Path, Path]:
             raise MachineError("the build failed")
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
     # Keyed by content, so that a lab that is running keeps the programs it was started with.
-    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md", REPO / "tests/sim/jobs.txt"]
+    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history", "lab-volume"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md", REPO / "tests/sim/jobs.txt"]
     golden = REPO / "tests/golden/03-socket-and-standby/expected"
     parts += sorted(p for p in golden.rglob("*") if p.is_file() and not p.is_symlink())
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
@@ -88,7 +88,7 @@ def prepare(log: Log) -> tuple[Path, Path]:
         fresh.chmod(0o755)
         environment = {**os.environ, "DESTDIR": str(fresh), "PREFIX": "/usr", "PROGRAMS": PROGRAMS, "FROM": str(target)}
         sh_env(["units/install.sh"], environment)
-        for tool in ("lab-client", "lab-history"):
+        for tool in ("lab-client", "lab-history", "lab-volume"):
             shutil.copy2(target / tool, fresh / "usr/bin" / tool)
         shutil.copytree(golden, fresh / "usr/share/hotspare-lab/units", symlinks=True)
         shutil.copy2(REPO / "tests/sim/jobs.txt", fresh / "usr/share/hotspare-lab/jobs.txt")

@@ -265,7 +265,9 @@ fn enter(names: &Names) -> String {
 /// hand is an operator's own business (PropagatesStopTo= would act on every crash as well: tried).
 fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     let gate = names.gate();
-    let needs = names.0.volume_unit().map(|volume| format!("Requires={volume}\n")).unwrap_or_default();
+    // Not `Requires=`: a unit that is enabled elsewhere would fail at every boot of a standby, instead of not being started.
+    let open = |volume: &hotspare_config::Volume| format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name);
+    let needs = names.0.volume.as_ref().map(open).unwrap_or_default();
     let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
     let mut text = format!(
         "{}[Unit]\n{assert}{needs}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",

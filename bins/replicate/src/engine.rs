@@ -12,7 +12,7 @@ use crate::buffer::{Buffer, Shared};
 use crate::disk::{Disk, Job};
 use crate::nbd::{Piece, Server};
 use crate::peers::{Line, Parcel};
-use crate::role::{Ask, Copy, Status, Tell};
+use crate::role::{self, Ask, Copy, Status, Tell};
 use crate::story;
 use hotspare_config::Config;
 use hotspare_control::Ask as Word;
@@ -122,6 +122,7 @@ impl Engine {
 
     /// Runs until it is told to end.
     pub fn run(&mut self, news: &Receiver<News>) {
+        let _ = std::fs::remove_file(role::open_path(&self.name)); // of a former life
         let mut tick_at = Duration::ZERO;
         self.tell_worth();
         loop {
@@ -271,6 +272,9 @@ impl Engine {
         match event {
             Event::Serving { epoch, .. } => {
                 self.server.serving.store(true, Ordering::Release);
+                if let Err(error) = std::fs::write(role::open_path(&self.name), "") {
+                    tracing::error!("{}: {error}: no unit of the role can start", role::open_path(&self.name).display());
+                }
                 self.answer(Tell::Serving { epoch: epoch.0 });
             }
             Event::PromotionRefused { .. } => {
@@ -294,8 +298,7 @@ impl Engine {
 
     /// What the lease client has to know before anybody leads here (H0): only when it changes.
     fn tell_worth(&mut self) {
-        let status = self.volume.status();
-        let worth = (status.whole && status.generation == 0, status.whole);
+        let worth = self.volume.worth();
         if self.worth != Some(worth) {
             self.worth = Some(worth);
             let _ = self.words.send(Word::Volume { group: self.group.clone(), born: worth.0, fit: worth.1 });
@@ -389,6 +392,7 @@ impl Engine {
             return;
         }
         tracing::info!("{}: the role ends: {why}", self.name);
+        let _ = std::fs::remove_file(role::open_path(&self.name));
         self.handle(Input::Seal);
         self.serving = None;
         self.server.hang_up();
@@ -417,6 +421,7 @@ impl Engine {
             whole: status.whole,
             generation: format!("{:x}", status.generation),
             requests: status.requests,
+            after_a_crash: status.after_a_crash,
             copies: copies.collect(),
         }
     }

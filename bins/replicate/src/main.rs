@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// At the beginning of a tenure, the former primary.
 const TAKEOVER_GRACE: Duration = Duration::from_millis(500);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// What is left alone for so long costs nothing after a crash.
+const COOL_AFTER: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     run(|args: Args| {
@@ -85,7 +87,7 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let (sequence, content) = superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
     create::belongs(&shown, &content, (group, described), me, backing.size)?;
     let (size, bits) = (backing.size, backing.bits(&content));
-    let volume_config = VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY };
+    let volume_config = VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY, cool_after: COOL_AFTER };
     let now = Duration::from_nanos(clock::now().boot);
     let extents = content.geometry().extents();
     let volume = Volume::new(volume_config, now, (sequence, content), bits);

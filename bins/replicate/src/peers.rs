@@ -11,7 +11,7 @@ use socket2::{SockRef, TcpKeepalive};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -78,10 +78,12 @@ pub fn start(party: Arc<Party>) -> io::Result<()> {
         if party.me < peer {
             let party = party.clone();
             std::thread::Builder::new().name("caller".into()).spawn(move || {
+                let mut last = String::new();
                 loop {
                     for link in &links {
-                        if let Err(error) = call(&party, peer, &key, SocketAddr::new(*link, party.port)) {
-                            tracing::debug!("{link}: {error}");
+                        let to = SocketAddr::new(*link, party.port);
+                        if let Err(error) = call(&party, peer, &key, to) {
+                            tell_once(&mut last, format!("no way to the copy at {to}: {error}"));
                         }
                     }
                     std::thread::sleep(CALL_EVERY);
@@ -94,19 +96,23 @@ pub fn start(party: Arc<Party>) -> io::Result<()> {
 }
 
 fn listen(listener: &TcpListener, party: &Arc<Party>) {
-    let strangers = Arc::new(AtomicU64::new(0));
+    let (strangers, last) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(String::new())));
     for socket in listener.incoming().flatten() {
         if strangers.load(Ordering::Acquire) >= STRANGERS_MAX as u64 {
             continue; // hung up on
         }
         strangers.fetch_add(1, Ordering::AcqRel);
-        let (party, count) = (party.clone(), strangers.clone());
+        let (party, count, last) = (party.clone(), strangers.clone(), last.clone());
         let spawned = std::thread::Builder::new().name("peer".into()).spawn(move || {
             let greeted = answer(&party, &socket);
             count.fetch_sub(1, Ordering::AcqRel);
             match greeted {
-                Ok((peer, seal, unseal, first)) => run(&party, peer, socket, seal, unseal, first),
-                Err(error) => tracing::debug!("a connection was turned away: {error}"),
+                Ok(greeted) => run(&party, socket, greeted),
+                Err(error) => {
+                    let from = socket.peer_addr().map_or("somebody".into(), |address| address.ip().to_string());
+                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    tell_once(&mut last, format!("a connection from {from} was turned away: {error}"));
+                }
             }
         });
         if spawned.is_err() {
@@ -115,11 +121,21 @@ fn listen(listener: &TcpListener, party: &Arc<Party>) {
     }
 }
 
+/// The same thing again is no news.
+fn tell_once(last: &mut String, what: String) {
+    if *last != what {
+        tracing::warn!("{what}");
+        *last = what;
+    }
+}
+
 fn settle(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
     socket.set_tcp_user_timeout(Some(PATIENCE))?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PATIENCE / 2).with_interval(PATIENCE / 4).with_retries(3))
+    // In whole seconds; the kernel knows no shorter ones.
+    let second = Duration::from_secs(1);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(second).with_interval(second).with_retries(2))
 }
 
 fn call(party: &Arc<Party>, peer: NodeId, key: &PublicKey, to: SocketAddr) -> io::Result<()> {
@@ -133,7 +149,7 @@ fn call(party: &Arc<Party>, peer: NodeId, key: &PublicKey, to: SocketAddr) -> io
     let mut hello = Vec::new();
     seal.seal(&[0], &mut hello); // whoever was called believes us with the first record
     (&socket).write_all(&hello)?;
-    run(party, peer, socket, seal, unseal, Vec::new());
+    run(party, socket, (peer, seal, unseal, Vec::new()));
     Ok(())
 }
 
@@ -170,7 +186,7 @@ fn framed(wire: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// A session, until it ends.
-fn run(party: &Party, peer: NodeId, socket: TcpStream, seal: Seal, unseal: Unseal, first: Vec<u8>) {
+fn run(party: &Party, socket: TcpStream, (peer, seal, unseal, first): Greeted) {
     let session = party.sessions.fetch_add(1, Ordering::Relaxed);
     let (parcels, outgoing) = channel::<Parcel>();
     let ends = socket.set_read_timeout(None).and_then(|()| Ok((socket.try_clone()?, socket.try_clone()?)));

@@ -47,6 +47,8 @@ pub struct Status {
     pub whole: bool,
     pub generation: String,
     pub requests: usize,
+    /// Bytes that would be copied again if this machine lost its power now.
+    pub after_a_crash: u64,
     pub copies: Vec<Copy>,
 }
 
@@ -71,6 +73,11 @@ pub fn path(volume: &str) -> PathBuf {
 /// The NBD socket of `volume`.
 pub fn nbd_path(volume: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{volume}.nbd"))
+}
+
+/// There while the volume is served: the user's units are started only then.
+pub fn open_path(volume: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{volume}.open"))
 }
 
 /// A fresh socket at `path`.

@@ -77,6 +77,7 @@ fn show(status: &Status) {
     println!("volume {} of group {}: {}, epoch {}, {whole}", status.volume, status.group, status.role, status.epoch);
     println!("  {}", status.state);
     println!("  {} bytes on {}, generation {}", status.bytes, status.backing, status.generation);
+    println!("  {} bytes would be copied again if this machine crashed now", status.after_a_crash);
     for copy in &status.copies {
         let how = match (copy.connected, copy.joined) {
             (_, true) => "equal",

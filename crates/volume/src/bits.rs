@@ -10,6 +10,7 @@ use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::{Geometry, Range};
 use crate::layout;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Extents that are hot at a time: with 4 MiB each, 4 GiB of a volume are written to without another write of metadata.
 pub const HOT_MAX: usize = 1024;
@@ -24,8 +25,8 @@ struct Hot {
     version: u64,
     /// Writes to it under way.
     users: u32,
-    /// When it was entered last, in entries.
-    used: u64,
+    /// When it was entered last.
+    used: Duration,
 }
 
 /// How far the pages with one number, one for each other copy, have got.
@@ -49,7 +50,6 @@ pub struct Bits {
     last: Vec<u64>,
     hot: BTreeMap<usize, Hot>,
     pages: Vec<Page>,
-    entries: u64,
 }
 
 impl Bits {
@@ -70,7 +70,7 @@ impl Bits {
         }
         let pages = vec![Page::default(); shape.pages()];
         let last = vec![0; shape.extents()];
-        Bits { shape, hot_max: HOT_MAX, words, last, hot: BTreeMap::new(), pages, entries: 0 }
+        Bits { shape, hot_max: HOT_MAX, words, last, hot: BTreeMap::new(), pages }
     }
 
     /// The same with room for so many hot extents.
@@ -130,20 +130,19 @@ impl Bits {
 
     /// A write to `range` is about to begin. Returns the version that each page named must have on disk first; ends with
     /// [`Bits::leave`].
-    pub fn enter(&mut self, range: Range) -> Vec<(usize, u64)> {
+    pub fn enter(&mut self, range: Range, now: Duration) -> Vec<(usize, u64)> {
         let mut needs = Vec::new();
         for (extent, _) in self.shape.touched(range) {
-            self.entries += 1;
             let page = extent / self.shape.page_extents;
             if !self.hot.contains_key(&extent) {
                 self.cool_one();
                 self.pages[page].wanted += 1;
                 let version = self.pages[page].wanted;
-                self.hot.insert(extent, Hot { version, users: 0, used: 0 });
+                self.hot.insert(extent, Hot { version, users: 0, used: now });
             }
             let hot = self.hot.get_mut(&extent).expect("it is there now");
             hot.users += 1;
-            hot.used = self.entries;
+            hot.used = now;
             if self.pages[page].durable < hot.version && !taken_out(VolumeFault::NoIntent) {
                 needs.push((page, hot.version));
             }
@@ -158,6 +157,30 @@ impl Bits {
                 hot.users = hot.users.saturating_sub(1);
             }
         }
+    }
+
+    /// What nobody has written to since `before` cools, and what is more on disk than need be is written as it is: less is copied
+    /// again after a crash.
+    pub fn cool_idle(&mut self, before: Duration) {
+        let idle: Vec<usize> =
+            self.hot.iter().filter(|(_, hot)| hot.users == 0 && hot.used < before).map(|(extent, _)| *extent).collect();
+        for extent in idle {
+            self.hot.remove(&extent);
+            self.pages[extent / self.shape.page_extents].lazy = true;
+        }
+        for page in self.pages.iter_mut().filter(|page| page.lazy && page.durable == page.wanted) {
+            page.wanted += 1;
+        }
+    }
+
+    /// How many blocks would be copied again if this machine lost its power now: those of hot extents, and those that differ.
+    #[must_use]
+    pub fn after_a_crash(&self, peer: usize) -> u64 {
+        let word = |(extent, word): (usize, &u64)| {
+            let word = if self.hot.contains_key(&extent) { self.shape.existing(extent) } else { *word };
+            u64::from(word.count_ones())
+        };
+        self.words[peer].iter().enumerate().map(word).sum()
     }
 
     /// Makes room for one more hot extent, if there is one that nobody writes to.
@@ -256,18 +279,18 @@ mod tests {
     #[test]
     fn an_extent_is_on_disk_before_it_is_written_to_and_stays_hot() {
         let mut bits = clean();
-        let needs = bits.enter(extent(1));
+        let needs = bits.enter(extent(1), Duration::from_secs(1));
         assert_eq!(needs, [(0, 1)]);
         assert!(!bits.met(&needs));
         let due = bits.due();
         assert_eq!(due, [(0, 1)]);
-        assert_eq!(bits.enter(extent(0)), [(0, 2)], "too late for the write under way");
+        assert_eq!(bits.enter(extent(0), Duration::from_secs(2)), [(0, 2)], "too late for the write under way");
         assert!(bits.due().is_empty(), "one write of a page at a time");
         bits.written(0, 1);
         assert!(bits.met(&needs) && !bits.settled());
         assert_eq!(write_pages(&mut bits), 1);
         bits.leave(extent(1));
-        assert!(bits.enter(extent(1)).is_empty(), "hot: nothing to wait for");
+        assert!(bits.enter(extent(1), Duration::from_secs(3)).is_empty(), "hot: nothing to wait for");
         let words = layout::read_page(5, 0, 0, &bits.page(5, 0, 0)).unwrap();
         assert_eq!(words[..2], [u64::MAX; 2], "the intent is for all of the extent");
     }
@@ -275,13 +298,13 @@ mod tests {
     #[test]
     fn what_cools_is_written_as_it_is_and_never_under_a_write() {
         let mut bits = clean().with_hot_max(1);
-        bits.enter(extent(0));
+        bits.enter(extent(0), Duration::from_secs(4));
         bits.mark(extent(0), 1);
-        bits.enter(extent(2));
+        bits.enter(extent(2), Duration::from_secs(5));
         assert_eq!(bits.hot.len(), 2, "both are in use");
         bits.leave(extent(0));
         bits.leave(extent(2));
-        bits.enter(extent(3));
+        bits.enter(extent(3), Duration::from_secs(6));
         assert!(!bits.hot.contains_key(&0), "the one that was entered first");
         bits.leave(extent(3));
         bits.cool_all();
@@ -289,6 +312,27 @@ mod tests {
         assert!(bits.settled());
         let words = layout::read_page(5, 0, 0, &bits.page(5, 0, 0)).unwrap();
         assert_eq!(words[..2], [1, 0]);
+    }
+
+    #[test]
+    fn what_is_left_alone_cools_and_less_is_copied_again_after_a_crash() {
+        let mut bits = clean();
+        bits.enter(extent(0), Duration::from_secs(1));
+        bits.mark(extent(0), 1);
+        bits.enter(extent(1), Duration::from_secs(5));
+        bits.enter(extent(2), Duration::from_secs(1));
+        bits.leave(extent(0));
+        bits.leave(extent(1));
+        write_pages(&mut bits);
+        assert_eq!((bits.count(0), bits.after_a_crash(0)), (1, 192));
+        bits.cool_idle(Duration::from_secs(3));
+        assert_eq!(bits.hot.keys().copied().collect::<Vec<_>>(), [1, 2], "one is too young, one is written to");
+        assert_eq!(bits.after_a_crash(0), 129);
+        assert_eq!(write_pages(&mut bits), 1);
+        let words = layout::read_page(5, 0, 0, &bits.page(5, 0, 0)).unwrap();
+        assert_eq!(words[..2], [1, u64::MAX]);
+        bits.cool_idle(Duration::from_secs(3));
+        assert!(bits.due().is_empty(), "nothing is written twice");
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Volume {
         let (me, now) = (self.block.node, self.now);
         let Role::Primary(primary) = &mut self.role else { return };
         let counts = primary.counts(me);
-        let Some(state) = primary.peers.get_mut(&peer).filter(|_| !primary.sealed) else { return };
+        let may = |state: &&mut Peer| now >= state.left_alone_until;
+        let Some(state) = primary.peers.get_mut(&peer).filter(|_| !primary.sealed).filter(may) else { return };
         let Some(counts) = counts else { return }; // the voters have not been heard yet: a tick greets again
         let member = counts.contains(&peer);
         (state.session, state.step, state.greeted_at, state.member) = (session, Step::Greeted, now, member);
@@ -268,6 +269,10 @@ impl Volume {
         };
         for (peer, session) in primary.peers.iter().filter_map(slow).collect::<Vec<_>>() {
             self.journal(Event::TooSlow { peer });
+            let Role::Primary(primary) = &mut self.role else { return };
+            if let Some(state) = primary.peers.get_mut(&peer) {
+                state.left_alone_until = now + 2 * grace;
+            }
             self.close(peer, session);
         }
     }

@@ -8,6 +8,9 @@ use hotspare_core::{Epoch, NodeId, NodeSet};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+/// Writes that a copy may have to answer for at a time; more wait.
+const UNACKED_MAX: usize = 128;
+
 /// Who holds a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
@@ -71,6 +74,8 @@ pub(crate) struct Peer {
     pub fresh: bool,
     /// Asked again after a refusal.
     pub greeted_at: Duration,
+    /// It was hung up on for being slow, and is left alone until then.
+    pub left_alone_until: Duration,
     /// Sent in this session and not answered, and since when.
     pub unacked: BTreeMap<u64, Duration>,
     /// Flushes under way: what they cover, and since when.
@@ -94,6 +99,7 @@ impl Peer {
             away_since: now,
             fresh: true,
             greeted_at: now,
+            left_alone_until: Duration::ZERO,
             unacked: BTreeMap::new(),
             flushes: BTreeMap::new(),
             durable: None,
@@ -236,6 +242,12 @@ impl Primary {
     /// Whether nothing may begin (R2): a copy that counts is not there.
     pub(crate) fn is_frozen(&self, me: NodeId) -> bool {
         self.sealed || !matches!(self.lacks(me), Some(None))
+    }
+
+    /// Whether a copy is so far behind that writes wait for it: what is under way must stay bounded. One that does not move at all is
+    /// hung up on.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.peers.values().any(|peer| peer.hears() && peer.unacked.len() >= UNACKED_MAX)
     }
 
     /// Whether `node` has the write with this number.

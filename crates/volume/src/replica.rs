@@ -95,11 +95,10 @@ impl Volume {
             }
             ToReplica::Join { at, durable } => {
                 link.joining = Some((at, durable));
-                if !std::mem::replace(&mut self.block.whole, true) {
-                    let saved = self.save();
-                    let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
-                    link.saved = saved;
-                }
+                let changed = !std::mem::replace(&mut self.block.whole, true);
+                let saved = if changed { self.save() } else { self.newest() };
+                let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
+                link.saved = saved;
             }
             ToReplica::Durable { nodes } => self.on_durable(&nodes),
         }
@@ -124,7 +123,8 @@ impl Volume {
         if self.block.generation == 0 {
             (self.block.generation, changed) = (generation, true);
         }
-        let saved = if changed { self.save() } else { 0 };
+        // Also if nothing has changed: what an older session changed may not be there yet (simulator, storm 5129).
+        let saved = if changed { self.save() } else { self.newest() };
         let Role::Replica(replica) = &mut self.role else { return };
         replica.link = Some(Link { peer, session, open: false, saved, joining: None, joined: None, top: 0 });
         self.drop_work();
@@ -171,7 +171,7 @@ impl Volume {
     fn intend_work(&mut self, id: u64) {
         let Role::Replica(replica) = &mut self.role else { return };
         if let Some(work) = replica.works.get_mut(&id) {
-            let needs = self.bits.enter(work.range);
+            let needs = self.bits.enter(work.range, self.now);
             work.needs = Some(if taken_out(VolumeFault::NoIntentAtReplica) { Vec::new() } else { needs });
         }
     }

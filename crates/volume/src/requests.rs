@@ -19,7 +19,9 @@ impl Volume {
         }
         let waits = match request.op {
             Op::Read => !primary.serving && !taken_out(VolumeFault::ServesBeforeEqual),
-            Op::Write { .. } | Op::Flush => primary.is_frozen(self.block.node) || !primary.queue.is_empty(),
+            Op::Write { .. } | Op::Flush => {
+                primary.is_frozen(self.block.node) || primary.is_choked() || !primary.queue.is_empty()
+            }
         };
         if waits {
             primary.queue.push_back(request);
@@ -32,7 +34,7 @@ impl Volume {
     pub(crate) fn begin_queued(&mut self) {
         loop {
             let Role::Primary(primary) = &mut self.role else { return };
-            let frozen = primary.is_frozen(self.block.node);
+            let frozen = primary.is_frozen(self.block.node) || primary.is_choked();
             let may = |request: &Request| if request.op == Op::Read { primary.serving } else { !frozen };
             if !primary.queue.front().is_some_and(may) {
                 return;
@@ -65,7 +67,7 @@ impl Volume {
     pub(crate) fn intend(&mut self, tag: u64) {
         let Role::Primary(primary) = &mut self.role else { return };
         if let Some(waiting) = primary.waiting.get_mut(&tag).filter(|waiting| waiting.needs.is_none()) {
-            waiting.needs = Some(self.bits.enter(waiting.request.range));
+            waiting.needs = Some(self.bits.enter(waiting.request.range, self.now));
         }
     }
 

@@ -16,6 +16,9 @@ impl Volume {
     /// R3: the lease is held, and with it the voters' word that this copy counts. What this copy knows of itself is a second check:
     /// where the two disagree, nothing is promoted.
     pub(crate) fn on_promote(&mut self, epoch: Epoch, generation: u64) {
+        if matches!(&self.role, Role::Primary(primary) if primary.epoch < epoch) {
+            self.on_demote(); // a tenure that nobody ended
+        }
         let unfit = self.unfit(epoch, generation);
         let Role::Replica(replica) = &mut self.role else { return };
         if let Some(why) = unfit {

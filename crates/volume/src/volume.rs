@@ -22,6 +22,8 @@ pub struct VolumeConfig {
     pub takeover_grace: Duration,
     /// How often what is written is flushed, if its user does not: bounds what must be copied again after a crash.
     pub flush_every: Duration,
+    /// What nobody has written to for so long is not taken for written to when the machine crashes.
+    pub cool_after: Duration,
 }
 
 /// What a disk task or a metadata write was for.
@@ -104,7 +106,7 @@ impl Volume {
         assert!(now >= self.now, "the clock went backwards");
         self.now = now;
         match input {
-            Input::Tick => {}
+            Input::Tick => self.bits.cool_idle(now.saturating_sub(self.config.cool_after)),
             Input::Request(request) => self.on_request(request),
             Input::Connected { peer, session } => self.on_connected(peer, session),
             Input::Disconnected { peer, session } => self.on_disconnected(peer, session),
@@ -187,6 +189,11 @@ impl Volume {
         self.block_wanted
     }
 
+    /// The number of the newest content, on disk or on its way there.
+    pub(crate) fn newest(&self) -> u64 {
+        self.block_wanted
+    }
+
     pub(crate) fn saved(&self, number: u64) -> bool {
         self.block_durable >= number || taken_out(VolumeFault::EpochNotKept)
     }
@@ -240,11 +247,19 @@ pub struct Status {
     pub min_epoch: Epoch,
     /// Each other copy: whether it is equal, and how many bytes of it may differ.
     pub peers: Vec<(NodeId, bool, u64)>,
+    /// Bytes that would be copied again if this machine lost its power now.
+    pub after_a_crash: u64,
     /// Requests that wait.
     pub requests: usize,
 }
 
 impl Volume {
+    /// Whether the data was created here and was never led from anywhere, and whether this copy can be promoted (D0, R3).
+    #[must_use]
+    pub fn worth(&self) -> (bool, bool) {
+        (self.block.whole && self.block.generation == 0, self.block.whole)
+    }
+
     /// The blocks of an extent in which `peer` may differ.
     #[must_use]
     pub fn marked(&self, peer: NodeId, extent: usize) -> u64 {
@@ -280,6 +295,7 @@ impl Volume {
             generation: self.block.generation,
             min_epoch: self.block.min_epoch,
             peers,
+            after_a_crash: self.bits.after_a_crash(0) * self.shape.block,
             requests: primary.map_or(0, |primary| primary.requests()),
         }
     }

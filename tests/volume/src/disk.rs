@@ -14,10 +14,11 @@ pub struct Disk {
     pub cells: Vec<Cell>,
     /// What is there if the power goes and the cache is lost.
     platter: Vec<Cell>,
-    /// When each sector in the cache was written; 0: it is on the platter.
+    /// Which write of this disk reached each sector in the cache last; 0: it is on the platter.
     cached: Vec<u64>,
-    /// Up to when what was written to a sector is on the platter.
+    /// Up to which write what was written to a sector is on the platter.
     safe: Vec<u64>,
+    writes: u64,
     pub meta: Vec<u8>,
 }
 
@@ -29,14 +30,16 @@ impl Disk {
     pub fn new(size: u64, meta: u64) -> Disk {
         let cells = vec![0; usize::try_from(size / SECTOR).expect("small")];
         let meta = vec![0; usize::try_from(meta).expect("small")];
-        Disk { platter: cells.clone(), cached: cells.clone(), safe: cells.clone(), cells, meta }
+        Disk { platter: cells.clone(), cached: cells.clone(), safe: cells.clone(), writes: 0, cells, meta }
     }
 
     pub fn read(&self, range: Range) -> Vec<Cell> {
         self.cells[sectors(range)].to_vec()
     }
 
-    pub fn write(&mut self, range: Range, data: &[Cell], durable: bool, now: u64) {
+    pub fn write(&mut self, range: Range, data: &[Cell], durable: bool) {
+        self.writes += 1;
+        let now = self.writes;
         for (at, cell) in sectors(range).zip(data) {
             self.cells[at] = *cell;
             if durable {
@@ -47,20 +50,20 @@ impl Disk {
         }
     }
 
-    /// What a flush that begins now makes durable.
-    pub fn cache(&self) -> Vec<(usize, Cell)> {
+    /// What a flush that begins now makes durable, after so many writes.
+    pub fn cache(&self) -> (u64, Vec<(usize, Cell)>) {
         let cached = self.cached.iter().enumerate().filter(|(_, at)| **at != 0);
-        cached.map(|(sector, _)| (sector, self.cells[sector])).collect()
+        (self.writes, cached.map(|(sector, _)| (sector, self.cells[sector])).collect())
     }
 
-    /// A flush that began at `began`, with `cache` in the cache, is done.
-    pub fn flushed(&mut self, began: u64, cache: &[(usize, Cell)]) {
+    /// A flush that began after `began` writes, with `cache` in the cache, is done.
+    pub fn flushed(&mut self, (began, cache): &(u64, Vec<(usize, Cell)>)) {
         for (sector, cell) in cache {
-            if self.safe[*sector] >= began {
+            if self.safe[*sector] >= *began {
                 continue;
             }
-            (self.safe[*sector], self.platter[*sector]) = (began, *cell);
-            if self.cached[*sector] <= began {
+            (self.safe[*sector], self.platter[*sector]) = (*began, *cell);
+            if self.cached[*sector] <= *began {
                 self.cached[*sector] = 0;
             }
         }

@@ -33,7 +33,7 @@ pub enum Happening {
     Change { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change },
     Learn { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change, chosen: Option<NodeSet> },
     Depose { node: usize, boot: u64, epoch: Epoch },
-    Demote { node: usize, boot: u64 },
+    Demote { node: usize, boot: u64, epoch: Epoch },
     Hold { node: usize, boot: u64, on: bool },
     PowerOn { node: usize },
     LinkUp { one: usize, other: usize },
@@ -52,9 +52,8 @@ pub enum Message {
 pub struct Running {
     task: Task,
     data: Vec<Cell>,
-    began: u64,
     /// Of a flush: what it will make durable.
-    cache: Vec<(usize, Cell)>,
+    cache: (u64, Vec<(usize, Cell)>),
 }
 
 pub struct Node {
@@ -312,7 +311,9 @@ impl World {
                 self.learn(node, (ballot, seen), change, chosen);
             }
             Some(Happening::Depose { node, boot, epoch }) if self.alive(node, boot) => self.depose(node, epoch),
-            Some(Happening::Demote { node, boot }) if self.alive(node, boot) => {
+            Some(Happening::Demote { node, boot, epoch })
+                if self.alive(node, boot) && self.nodes[node].client.is_some_and(|client| client.epoch == epoch) =>
+            {
                 self.nodes[node].client = None;
                 self.nodes[node].user = None;
                 self.handle(node, Input::Demote);
@@ -416,7 +417,7 @@ impl World {
             self.tell(|| format!("node {node}: its tenure {epoch} is over"));
             self.handle(node, Input::Seal);
             let (boot, later) = (self.nodes[node].boot, self.now + self.rng.below(30 * MS));
-            self.at(later, Happening::Demote { node, boot });
+            self.at(later, Happening::Demote { node, boot, epoch });
         }
     }
 
@@ -458,8 +459,8 @@ impl World {
                     Task::Write { range, source, .. } => self.bytes_of(node, range, source),
                     Task::Read { .. } | Task::Flush => Vec::new(),
                 };
-                let cache = if task == Task::Flush { self.nodes[node].disk.cache() } else { Vec::new() };
-                self.nodes[node].running.insert(id, Running { task, data, began: self.now, cache });
+                let cache = if task == Task::Flush { self.nodes[node].disk.cache() } else { (0, Vec::new()) };
+                self.nodes[node].running.insert(id, Running { task, data, cache });
                 let later = self.now + self.disk_time(node);
                 self.at(later, Happening::Disk { node, boot, id });
             }
@@ -573,23 +574,22 @@ impl World {
     }
 
     fn disk_done(&mut self, node: usize, id: u64) {
-        let now = self.now;
         let fails = self.profile.disk_errors && self.faults_on && self.rng.one_in(4000);
         let this = &mut self.nodes[node];
-        let Some(Running { task, data, began, cache }) = this.running.remove(&id) else { return };
+        let Some(Running { task, data, cache }) = this.running.remove(&id) else { return };
         match task {
             Task::Read { range, .. } => {
                 this.reads.insert(id, this.disk.read(range));
             }
             Task::Write { range, durable, source, .. } => {
                 if !fails {
-                    this.disk.write(range, &data, durable, now);
+                    this.disk.write(range, &data, durable);
                 }
                 if let Source::Work(bytes) = source {
                     this.works.remove(&bytes);
                 }
             }
-            Task::Flush => this.disk.flushed(began, &cache),
+            Task::Flush => this.disk.flushed(&cache),
         }
         self.handle(node, Input::Done { id, ok: !fails || matches!(task, Task::Flush) });
         self.nodes[node].reads.retain(|other, _| *other + 64 > id);
@@ -665,7 +665,7 @@ impl World {
                 if let Some(epoch) = self.nodes[node].client.map(|client| client.epoch) {
                     let (boot, later) = (self.nodes[node].boot, self.now + self.rng.below(30 * MS));
                     self.at(later, Happening::Depose { node, boot, epoch });
-                    self.at(later, Happening::Demote { node, boot });
+                    self.at(later, Happening::Demote { node, boot, epoch });
                 }
             }
             Event::Joined { .. } => self.stats.joins += 1,
@@ -694,7 +694,7 @@ impl World {
         };
         let bits = Bits::new(shape, content.peer_count(), read).with_hot_max(HOT);
         let span = |ms| Duration::from_nanos(ms * MS);
-        let config = VolumeConfig { grace: span(200), takeover_grace: span(40), flush_every: span(100) };
+        let config = VolumeConfig { grace: span(200), takeover_grace: span(40), flush_every: span(100), cool_after: span(60) };
         let now = Duration::from_nanos(self.now);
         self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
         self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
@@ -732,7 +732,7 @@ impl World {
             // What the kernel was given lands before the next life begins, or never.
             for (range, data) in under_way {
                 if self.rng.one_in(2) {
-                    this.disk.write(range, &data, false, self.now);
+                    this.disk.write(range, &data, false);
                 }
             }
             for (at, bytes) in metas.into_values() {

@@ -1,0 +1,143 @@
+//! `lab-volume`: a user of a volume, over its NBD socket. Writes numbered records, with a flush now and then, and notes in a file how far
+//! it was answered; checks that everything up to a number is there.
+//!
+//! Record n goes to place n modulo [`PLACES`], so each place must hold the newest record that was acknowledged for it, or a newer one.
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+const BLOCK: usize = 4096;
+/// 8 MiB: two extents.
+const PLACES: u64 = 2048;
+/// Records that are under way at a time.
+const DEPTH: u64 = 16;
+const USAGE: &str = "lab-volume write SOCKET FILE    writes until it is killed or fails; FILE holds the number that was acknowledged last
+lab-volume check SOCKET NUMBER  looks whether all records up to NUMBER are there; prints the newest one";
+
+struct Volume(UnixStream);
+
+impl Volume {
+    fn open(path: &str) -> io::Result<Volume> {
+        let mut wire = UnixStream::connect(path)?;
+        let mut greeting = [0; 18];
+        wire.read_exact(&mut greeting)?;
+        wire.write_all(&3_u32.to_be_bytes())?;
+        wire.write_all(&[b"IHAVEOPT".as_slice(), &1_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat())?;
+        let mut export = [0; 10];
+        wire.read_exact(&mut export)?;
+        Ok(Volume(wire))
+    }
+
+    fn ask(&mut self, kind: u16, handle: u64, at: u64, length: usize, data: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(length).expect("short");
+        let head = [0x2560_9513_u32.to_be_bytes().as_slice(), &[0, 0], &kind.to_be_bytes(), &handle.to_be_bytes()].concat();
+        self.0.write_all(&[head.as_slice(), &at.to_be_bytes(), &length.to_be_bytes(), data].concat())
+    }
+
+    fn answer(&mut self) -> io::Result<u64> {
+        let mut reply = [0; 16];
+        self.0.read_exact(&mut reply)?;
+        let error = u32::from_be_bytes(reply[4..8].try_into().expect("four"));
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(i32::try_from(error).unwrap_or(5)));
+        }
+        Ok(u64::from_be_bytes(reply[8..].try_into().expect("eight")))
+    }
+
+    fn read(&mut self, place: u64) -> io::Result<Vec<u8>> {
+        self.ask(0, 1, place * BLOCK as u64, BLOCK, &[])?;
+        self.answer()?;
+        let mut block = vec![0; BLOCK];
+        self.0.read_exact(&mut block)?;
+        Ok(block)
+    }
+}
+
+/// A block that no other number makes.
+fn record(number: u64) -> Vec<u8> {
+    let mut word = number;
+    let words = (0..BLOCK as u64 / 8).map(|at| {
+        word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(at);
+        if at == 0 { number } else { word }
+    });
+    words.flat_map(u64::to_be_bytes).collect()
+}
+
+/// The numbers of all places; 0: never written.
+fn numbers(volume: &mut Volume) -> io::Result<Vec<u64>> {
+    let mut all = Vec::new();
+    for place in 0..PLACES {
+        let block = volume.read(place)?;
+        let number = u64::from_be_bytes(block[..8].try_into().expect("eight"));
+        if number != 0 && (number % PLACES != place || block != record(number)) {
+            return Err(io::Error::other(format!("place {place} holds what was never written there")));
+        }
+        all.push(number);
+    }
+    Ok(all)
+}
+
+fn write(socket: &str, file: &str) -> io::Result<()> {
+    let mut volume = Volume::open(socket)?;
+    let mut next = numbers(&mut volume)?.into_iter().max().unwrap_or(0) + 1;
+    let noted = std::fs::File::create(file)?;
+    // All before are there: they were just read, and the first flush covers them.
+    let (mut done, mut under_way) = (next - 1, std::collections::BTreeSet::new());
+    loop {
+        while (under_way.len() as u64) < DEPTH {
+            volume.ask(1, next, next % PLACES * BLOCK as u64, BLOCK, &record(next))?;
+            under_way.insert(next);
+            next += 1;
+        }
+        under_way.remove(&volume.answer()?);
+        let reached = under_way.first().map_or(next - 1, |oldest| oldest - 1);
+        if reached > done && under_way.len() as u64 == DEPTH - 1 {
+            done = reached;
+            noted.write_all_at(format!("{done:020}\n").as_bytes(), 0)?;
+        }
+        if next.is_multiple_of(200) {
+            while !under_way.is_empty() {
+                under_way.remove(&volume.answer()?);
+            }
+            volume.ask(3, 0, 0, 0, &[])?;
+            volume.answer()?;
+        }
+    }
+}
+
+fn check(socket: &str, acknowledged: u64) -> io::Result<u64> {
+    let all = numbers(&mut Volume::open(socket)?)?;
+    for (place, number) in (0..PLACES).zip(&all) {
+        // The newest record up to the one that was acknowledged last that belongs here.
+        let least = (acknowledged.saturating_sub(PLACES - 1)..=acknowledged).find(|number| number % PLACES == place);
+        if let Some(least) = least.filter(|least| least > number) {
+            return Err(io::Error::other(format!("place {place} holds record {number}, and {least} was acknowledged")));
+        }
+    }
+    Ok(all.into_iter().max().unwrap_or(0))
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["write", socket, file] => write(socket, file),
+        ["check", socket, number] => match number.trim().parse() {
+            Ok(number) => check(socket, number).map(|newest| println!("{newest}")),
+            Err(_) => Err(io::Error::other(format!("{number:?} is no number"))),
+        },
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab-volume: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

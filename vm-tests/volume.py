@@ -1,0 +1,118 @@
+# A volume: what was acknowledged is on whoever leads next, whether the role is handed over, the primary loses its power or is cut
+# off; a copy that was away gets what it missed, counts again by itself, and does not lead before.
+# lab-config: volume "data" { backing "/var/lib/data.img"; }; unit "writer.service"
+import json
+
+WRITER = """[Unit]
+Description=A user of the volume
+[Service]
+ExecStart=/usr/bin/lab-volume write /run/hotspare-replicate/data.nbd /var/lib/acknowledged
+"""
+SOCKET = "/run/hotspare-replicate/data.nbd"
+
+
+def status(node) -> dict:
+    return json.loads(node.succeed("hotspare-replicate status data --json"))
+
+
+def wait_equal(node, other) -> None:
+    """The copy on `other` counts and is equal, by the word of `node`, which leads."""
+    want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
+    node.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{want}'", timeout=60)
+    node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'")
+
+
+def wait_writes(node) -> int:
+    """Some more is acknowledged here; how far."""
+    before = acknowledged(node)
+    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged) -gt $((10#{before:020d} + 500))", timeout=60)
+    return acknowledged(node)
+
+
+def acknowledged(node) -> int:
+    return int(node.succeed("cat /var/lib/acknowledged 2>/dev/null || echo 0"))
+
+
+def nothing_is_lost(node, number: int) -> None:
+    newest = int(node.succeed(f"lab-volume check {SOCKET} {number}"))
+    log.line(f"{number} records were acknowledged, {newest} are there", always=True)
+
+
+for node in (alpha, beta):
+    node.start()
+    node.succeed(f"printf '%s' '{WRITER}' > /etc/systemd/system/writer.service; systemctl daemon-reload")
+    node.succeed("truncate -s 64M /var/lib/data.img")
+
+with subtest("a copy is made on each node, and none is made twice"):
+    beta.fail("systemctl is-active hotspare-replicate@data")
+    alpha.succeed("hotspare-replicate create data --first")
+    beta.succeed("hotspare-replicate create data")
+    assert "already" in alpha.fail("hotspare-replicate create data 2>&1")
+    for node in (alpha, beta):
+        node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+start_all()
+
+with subtest("the node that has the data leads, and the other becomes equal"):
+    alpha.wait_for_unit("cluster-primary.target")
+    wait_equal(alpha, beta)
+    wait_writes(alpha)
+    beta.fail(f"lab-volume check {SOCKET} 0")  # nothing is served there
+
+with subtest("the role is handed over: everything is there"):
+    alpha.succeed("hotspare switchover")
+    beta.wait_for_unit("cluster-up.service")
+    nothing_is_lost(beta, acknowledged(alpha))
+    wait_equal(beta, alpha)
+    wait_writes(beta)
+
+with subtest("the standby's daemon is killed under load: the user sees a pause, and nobody is asked"):
+    alpha.succeed("systemctl kill -s KILL hotspare-replicate@data")
+    beta.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'goes on after'")
+    wait_equal(beta, alpha)
+    wait_writes(beta)
+    beta.require_unit_state("writer.service")
+    beta.fail("journalctl -o cat -u hotspare-replicate@data | grep 'does not count any more'")
+
+with subtest("what nobody writes to is not copied again after a crash"):
+    for node in (alpha, beta):
+        node.wait_until_succeeds("hotspare-replicate status data --json | jq -e '.after_a_crash < 20000000'", timeout=60)
+
+with subtest("the primary loses its power: everything that it acknowledged is there"):
+    before = wait_writes(beta)
+    beta.crash()
+    alpha.wait_for_unit("cluster-up.service")
+    beta.start()
+    nothing_is_lost(alpha, max(before, acknowledged(beta)))
+    wait_writes(alpha)
+
+with subtest("it comes back, gets what differs and not everything, and counts again"):
+    wait_equal(alpha, beta)
+    said = alpha.succeed("journalctl -o cat -u hotspare-replicate@data | grep 'to beta' | tail -n 1")
+    blocks = int(said.split(" blocks")[0].split()[-1])
+    assert blocks <= 20_000_000 // 65536, said
+    wait_writes(alpha)
+
+with subtest("the standby is gone: the primary goes on alone, and then nobody else can lead"):
+    beta.crash()
+    alpha.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'the copy on beta does not count any more'")
+    wait_writes(alpha)
+    alpha.crash()
+    beta.start()
+    beta.wait_for_unit("hotspare-replicate@data.service")
+    beta.wait_until_succeeds("hotspare status --json | jq -e '.groups[0].quorum'")
+    beta.succeed("sleep 6")
+    beta.fail("systemctl is-active cluster-lease.service cluster-primary.target")
+    alpha.start()
+    alpha.wait_for_unit("cluster-up.service", timeout=60)
+    nothing_is_lost(alpha, acknowledged(alpha))
+    wait_equal(alpha, beta)
+
+with subtest("the primary is cut off: its user gets an error, nothing is acknowledged there, and nothing is lost"):
+    wait_writes(alpha)
+    alpha.block()
+    beta.wait_for_unit("cluster-up.service", timeout=60)
+    alpha.fail("systemctl is-active writer.service")
+    nothing_is_lost(beta, acknowledged(alpha))
+    alpha.unblock()
+    wait_equal(beta, alpha)
+    t.assertEqual(status(alpha)["role"], "replica")
