@@ -6,6 +6,7 @@ import json
 WRITER = """[Unit]
 Description=A user of the volume
 [Service]
+ExecStartPre=/usr/bin/lab-volume find /run/hotspare-replicate/data.nbd /var/lib/acknowledged
 ExecStart=/usr/bin/lab-volume write /run/hotspare-replicate/data.nbd /var/lib/acknowledged
 """
 SOCKET = "/run/hotspare-replicate/data.nbd"
@@ -19,7 +20,7 @@ def wait_equal(node, other) -> None:
     """The copy on `other` counts and is equal, by the word of `node`, which leads."""
     want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
     node.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{want}'", timeout=60)
-    node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'")
+    node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=90)  # a node that gave up abstains for 60 s
 
 
 def wait_writes(node) -> int:
@@ -29,13 +30,14 @@ def wait_writes(node) -> int:
     return acknowledged(node)
 
 
-def acknowledged(node) -> int:
-    return int(node.succeed("cat /var/lib/acknowledged 2>/dev/null || echo 0"))
+def acknowledged(node, which: str = "") -> int:
+    return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || echo 0"))
 
 
 def nothing_is_lost(node, number: int) -> None:
-    newest = int(node.succeed(f"lab-volume check {SOCKET} {number}"))
-    log.line(f"{number} records were acknowledged, {newest} are there", always=True)
+    """`number` was acknowledged on the node before; what the writer of this one found when it began has it."""
+    newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged {number}"))
+    log.line(f"{number} records were acknowledged, {newest} were found", always=True)
 
 
 for node in (alpha, beta):
@@ -56,7 +58,8 @@ with subtest("the node that has the data leads, and the other becomes equal"):
     alpha.wait_for_unit("cluster-primary.target")
     wait_equal(alpha, beta)
     wait_writes(alpha)
-    beta.fail(f"lab-volume check {SOCKET} 0")  # nothing is served there
+    beta.fail(f"lab-volume read {SOCKET}")  # nothing is served there
+    alpha.succeed(f"lab-volume read {SOCKET}")
 
 with subtest("the role is handed over: everything is there"):
     alpha.succeed("hotspare switchover")
@@ -104,7 +107,26 @@ with subtest("the standby is gone: the primary goes on alone, and then nobody el
     beta.fail("systemctl is-active cluster-lease.service cluster-primary.target")
     alpha.start()
     alpha.wait_for_unit("cluster-up.service", timeout=60)
-    nothing_is_lost(alpha, acknowledged(alpha))
+    nothing_is_lost(alpha, acknowledged(alpha, ".before"))
+    wait_equal(alpha, beta)
+
+with subtest("a copy whose daemon stands still is hung up on, and made equal when it goes on"):
+    beta.succeed("systemctl kill -s STOP hotspare-replicate@data")
+    alpha.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'the copy on beta does not answer'")
+    wait_writes(alpha)
+    beta.succeed("systemctl kill -s CONT hotspare-replicate@data")
+    wait_equal(alpha, beta)
+
+with subtest("a copy that was made anew where another one counted is not taken for it"):
+    beta.succeed("systemctl stop hotspare-replicate@data")
+    alpha.crash()
+    beta.succeed("hotspare-replicate create data --first --again; systemctl start hotspare-replicate@data")
+    beta.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'is not promoted'", timeout=60)
+    alpha.start()
+    alpha.wait_for_unit("cluster-up.service", timeout=60)
+    nothing_is_lost(alpha, acknowledged(alpha, ".before"))
+    alpha.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'the copy on beta takes nothing from here'")
+    beta.succeed("systemctl stop hotspare-replicate@data; hotspare-replicate create data --again; systemctl start hotspare-replicate@data")
     wait_equal(alpha, beta)
 
 with subtest("the primary is cut off: its user gets an error, nothing is acknowledged there, and nothing is lost"):

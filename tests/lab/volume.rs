@@ -13,8 +13,10 @@ const BLOCK: usize = 4096;
 const PLACES: u64 = 2048;
 /// Records that are under way at a time.
 const DEPTH: u64 = 16;
-const USAGE: &str = "lab-volume write SOCKET FILE    writes until it is killed or fails; FILE holds the number that was acknowledged last
-lab-volume check SOCKET NUMBER  looks whether all records up to NUMBER are there; prints the newest one";
+const USAGE: &str = "lab-volume find SOCKET FILE   notes in FILE.found what is there, and renames FILE to FILE.before
+lab-volume write SOCKET FILE  writes until it is killed or fails; FILE holds the number that was acknowledged last
+lab-volume check FILE NUMBER  whether all records up to NUMBER were there, by FILE.found; prints the newest one
+lab-volume read SOCKET        reads everything";
 
 struct Volume(UnixStream);
 
@@ -30,9 +32,11 @@ impl Volume {
         Ok(Volume(wire))
     }
 
-    fn ask(&mut self, kind: u16, handle: u64, at: u64, length: usize, data: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(length).expect("short");
-        let head = [0x2560_9513_u32.to_be_bytes().as_slice(), &[0, 0], &kind.to_be_bytes(), &handle.to_be_bytes()].concat();
+    fn ask(&mut self, kind: u16, handle: u64, place: u64, data: &[u8]) -> io::Result<()> {
+        let length: u32 = if kind == 3 { 0 } else { 4096 };
+        let at = place * BLOCK as u64;
+        let head =
+            [0x2560_9513_u32.to_be_bytes().as_slice(), &[0, 0], &kind.to_be_bytes(), &handle.to_be_bytes()].concat();
         self.0.write_all(&[head.as_slice(), &at.to_be_bytes(), &length.to_be_bytes(), data].concat())
     }
 
@@ -47,7 +51,7 @@ impl Volume {
     }
 
     fn read(&mut self, place: u64) -> io::Result<Vec<u8>> {
-        self.ask(0, 1, place * BLOCK as u64, BLOCK, &[])?;
+        self.ask(0, 1, place, &[])?;
         self.answer()?;
         let mut block = vec![0; BLOCK];
         self.0.read_exact(&mut block)?;
@@ -79,6 +83,12 @@ fn numbers(volume: &mut Volume) -> io::Result<Vec<u64>> {
     Ok(all)
 }
 
+fn find(socket: &str, file: &str) -> io::Result<()> {
+    let found = numbers(&mut Volume::open(socket)?)?;
+    let _ = std::fs::rename(file, format!("{file}.before"));
+    std::fs::write(format!("{file}.found"), found.iter().map(|number| format!("{number}\n")).collect::<String>())
+}
+
 fn write(socket: &str, file: &str) -> io::Result<()> {
     let mut volume = Volume::open(socket)?;
     let mut next = numbers(&mut volume)?.into_iter().max().unwrap_or(0) + 1;
@@ -87,7 +97,7 @@ fn write(socket: &str, file: &str) -> io::Result<()> {
     let (mut done, mut under_way) = (next - 1, std::collections::BTreeSet::new());
     loop {
         while (under_way.len() as u64) < DEPTH {
-            volume.ask(1, next, next % PLACES * BLOCK as u64, BLOCK, &record(next))?;
+            volume.ask(1, next, next % PLACES, &record(next))?;
             under_way.insert(next);
             next += 1;
         }
@@ -101,14 +111,15 @@ fn write(socket: &str, file: &str) -> io::Result<()> {
             while !under_way.is_empty() {
                 under_way.remove(&volume.answer()?);
             }
-            volume.ask(3, 0, 0, 0, &[])?;
+            volume.ask(3, 0, 0, &[])?;
             volume.answer()?;
         }
     }
 }
 
-fn check(socket: &str, acknowledged: u64) -> io::Result<u64> {
-    let all = numbers(&mut Volume::open(socket)?)?;
+fn check(file: &str, acknowledged: u64) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("{file}.found"))?;
+    let all: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
     for (place, number) in (0..PLACES).zip(&all) {
         // The newest record up to the one that was acknowledged last that belongs here.
         let least = (acknowledged.saturating_sub(PLACES - 1)..=acknowledged).find(|number| number % PLACES == place);
@@ -123,9 +134,11 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
+        ["find", socket, file] => find(socket, file),
         ["write", socket, file] => write(socket, file),
-        ["check", socket, number] => match number.trim().parse() {
-            Ok(number) => check(socket, number).map(|newest| println!("{newest}")),
+        ["read", socket] => Volume::open(socket).and_then(|mut volume| numbers(&mut volume)).map(drop),
+        ["check", file, number] => match number.trim().parse() {
+            Ok(number) => check(file, number).map(|newest| println!("{newest}")),
             Err(_) => Err(io::Error::other(format!("{number:?} is no number"))),
         },
         _ => {

@@ -540,7 +540,10 @@ impl World {
                 automatic: true,
                 moves_per_hour: 0,
                 epoch_floor: hotspare_core::Epoch(0),
-                data: self.profile.data.then(|| DataConfig { born_here: node == group % self.profile.candidates, fit: true }),
+                data: self
+                    .profile
+                    .data
+                    .then(|| DataConfig { born_here: node == group % self.profile.candidates, fit: true }),
                 fence: self.fence_config(node),
             };
             let (seed, now) = (self.rng.bits(), self.now);

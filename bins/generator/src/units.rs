@@ -266,7 +266,8 @@ fn enter(names: &Names) -> String {
 fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     let gate = names.gate();
     // Not `Requires=`: a unit that is enabled elsewhere would fail at every boot of a standby, instead of not being started.
-    let open = |volume: &hotspare_config::Volume| format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name);
+    let open =
+        |volume: &hotspare_config::Volume| format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name);
     let needs = names.0.volume.as_ref().map(open).unwrap_or_default();
     let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
     let mut text = format!(

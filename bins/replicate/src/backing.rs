@@ -66,13 +66,17 @@ impl Backing {
             Some(code) if code == nix::errno::Errno::EINVAL as i32 => open(exclusive), // a file system without it
             _ => Err(error),
         });
-        let data = data.map_err(|error| Failure::new(Exit::TempFail, format!("{shown}: cannot have it alone: {error}")))?;
+        let data =
+            data.map_err(|error| Failure::new(Exit::TempFail, format!("{shown}: cannot have it alone: {error}")))?;
         let durable = open(OFlag::O_DSYNC).map_err(failed("cannot open it"))?;
         let total = length(&durable, is_device).map_err(failed("cannot tell how long it is"))?;
         let size = data_bytes(total);
         if size < BLOCK {
             let least = BLOCK + layout::metadata_bytes(&shape(BLOCK), PEERS_MAX);
-            return Err(Failure::new(Exit::DataErr, format!("{shown} has {total} bytes; a copy takes at least {least}")));
+            return Err(Failure::new(
+                Exit::DataErr,
+                format!("{shown} has {total} bytes; a copy takes at least {least}"),
+            ));
         }
         Ok(Backing { path: path.to_owned(), data, durable, size, is_device, _lock: lock })
     }
@@ -185,10 +189,14 @@ mod tests {
         let backing = Backing::open(file.path()).unwrap();
         assert_eq!(Backing::open(file.path()).err().map(|failure| failure.exit), Some(Exit::TempFail));
         assert!(matches!(backing.superblock(), Ok(Err(Unusable::Absent))));
-        for (range, durable) in [(Range { at: 0, len: 8192 }, false), (Range { at: 512, len: 1024 }, true), (Range { at: 3584, len: 512 }, false)] {
-            let bytes = vec![7; usize::try_from(range.len).unwrap()];
-            backing.write(range, &bytes, durable).unwrap();
-            assert_eq!(backing.read(range).unwrap().bytes(), bytes);
+        for (range, durable) in [
+            (Range { at: 0, len: 8192 }, false),
+            (Range { at: 512, len: 1024 }, true),
+            (Range { at: 3584, len: 512 }, false),
+        ] {
+            let bytes = Buffer::from(vec![7; usize::try_from(range.len).unwrap()].as_slice());
+            backing.write(range, bytes.bytes(), durable).unwrap();
+            assert_eq!(backing.read(range).unwrap().bytes(), bytes.bytes());
         }
         backing.zero(Range { at: 0, len: 4096 }, true, false).unwrap();
         assert_eq!(backing.read(Range { at: 0, len: 8192 }).unwrap().bytes(), [[0; 4096], [7; 4096]].concat());

@@ -27,8 +27,16 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, (first, again): (bool, 
     let others = group.candidates.iter().filter(|name| **name != me.name);
     peers.iter_mut().zip(others).for_each(|(peer, name)| *peer = NodeId::of(name));
     let (node, size) = (me.id, backing.size);
-    let content =
-        Superblock { volume: volume.id, node, peers, size, block: BLOCK, generation: 0, min_epoch: Epoch(0), whole: first };
+    let content = Superblock {
+        volume: volume.id,
+        node,
+        peers,
+        size,
+        block: BLOCK,
+        generation: 0,
+        min_epoch: Epoch(0),
+        whole: first,
+    };
     let shape = content.geometry();
     let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
     // Pages that are no pages: all of it may differ.
@@ -73,7 +81,10 @@ pub fn belongs(
         return wrong(format!("it is another node's copy, not that of {}: was the disk moved?", me.name));
     }
     if content.size != size {
-        return wrong(format!("it was made for {} bytes and has room for {size} now: growing is not supported yet", content.size));
+        return wrong(format!(
+            "it was made for {} bytes and has room for {size} now: growing is not supported yet",
+            content.size
+        ));
     }
     let known = |name: &&String| **name == me.name || content.peers.contains(&NodeId::of(name));
     match group.candidates.iter().find(|name| !known(name)) {

@@ -273,7 +273,10 @@ impl Engine {
             Event::Serving { epoch, .. } => {
                 self.server.serving.store(true, Ordering::Release);
                 if let Err(error) = std::fs::write(role::open_path(&self.name), "") {
-                    tracing::error!("{}: {error}: no unit of the role can start", role::open_path(&self.name).display());
+                    tracing::error!(
+                        "{}: {error}: no unit of the role can start",
+                        role::open_path(&self.name).display()
+                    );
                 }
                 self.answer(Tell::Serving { epoch: epoch.0 });
             }
@@ -344,10 +347,11 @@ impl Engine {
         let epoch = serving.last.value.epoch;
         if let Some(copies) = self.copies.as_ref().filter(|copies| copies.epoch == epoch) {
             serving.promoted = true;
-            let generation = copies.generation;
-            self.handle(Input::Promote { epoch, generation });
+            let (generation, alone) = (copies.generation, copies.chosen == NodeSet::only(self.me));
+            self.handle(Input::Promote { epoch, generation, alone });
         } else if now > serving.since + WORD_PATIENCE {
-            let reason = "the lease client has not said which copies count: is hotspare-leased up, with the same file?".into();
+            let reason =
+                "the lease client has not said which copies count: is hotspare-leased up, with the same file?".into();
             self.answer(Tell::Refused { reason });
             self.serving = None;
         }
@@ -381,7 +385,11 @@ impl Engine {
         }
         let hold = past(table.begin_stop());
         if hold != std::mem::replace(&mut serving.held, hold) {
-            tracing::warn!("{}: {}", self.name, if hold { "not renewed for 8/12 of the lease: nothing is completed" } else { "renewed in time" });
+            tracing::warn!(
+                "{}: {}",
+                self.name,
+                if hold { "not renewed for 8/12 of the lease: nothing is completed" } else { "renewed in time" }
+            );
             self.handle(Input::Hold(hold));
         }
     }
@@ -402,7 +410,8 @@ impl Engine {
 
     fn status(&self) -> Status {
         let status = self.volume.status();
-        let chosen = self.copies.as_ref().filter(|copies| Some(copies.epoch) == status.primary).map(|copies| copies.chosen);
+        let chosen =
+            self.copies.as_ref().filter(|copies| Some(copies.epoch) == status.primary).map(|copies| copies.chosen);
         let copies = status.peers.iter().map(|(node, joined, differs)| Copy {
             node: self.config.node_name(*node).to_owned(),
             connected: self.lines.keys().any(|(peer, _)| peer == node),

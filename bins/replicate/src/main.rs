@@ -60,7 +60,8 @@ fn main() -> ExitCode {
 
 fn described<'a>(config: &'a Config, name: &str) -> Result<(&'a Group, &'a Described), Failure> {
     config.volume(name).ok_or_else(|| {
-        let known: Vec<&str> = config.groups.iter().filter_map(|group| Some(group.volume.as_ref()?.name.as_str())).collect();
+        let known: Vec<&str> =
+            config.groups.iter().filter_map(|group| Some(group.volume.as_ref()?.name.as_str())).collect();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         Failure::new(Exit::Config, format!("the configuration has no volume \"{name}\" (it has: {known})"))
     })
@@ -87,7 +88,8 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let (sequence, content) = superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
     create::belongs(&shown, &content, (group, described), me, backing.size)?;
     let (size, bits) = (backing.size, backing.bits(&content));
-    let volume_config = VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY, cool_after: COOL_AFTER };
+    let volume_config =
+        VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY, cool_after: COOL_AFTER };
     let now = Duration::from_nanos(clock::now().boot);
     let extents = content.geometry().extents();
     let volume = Volume::new(volume_config, now, (sequence, content), bits);

@@ -182,7 +182,8 @@ fn handshake(wire: &mut &UnixStream, server: &Server) -> io::Result<bool> {
             6 | 7 => {
                 let export = [&[0, 0], server.size.to_be_bytes().as_slice(), &FLAGS.to_be_bytes()].concat();
                 option_reply(wire, option, 3, &export)?;
-                let sizes: Vec<u8> = [0, 3].into_iter().chain(SIZES.iter().flat_map(|size| size.to_be_bytes())).collect();
+                let sizes: Vec<u8> =
+                    [0, 3].into_iter().chain(SIZES.iter().flat_map(|size| size.to_be_bytes())).collect();
                 option_reply(wire, option, 3, &sizes)?;
                 option_reply(wire, option, 1, &[])?;
                 if option == 7 {

@@ -11,9 +11,9 @@ use socket2::{SockRef, TcpKeepalive};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a call may take, and how long a peer may take to say who it is.
@@ -142,7 +142,8 @@ fn call(party: &Arc<Party>, peer: NodeId, key: &PublicKey, to: SocketAddr) -> io
     let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
     settle(&socket)?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let (call, first): (Call, _) = stream::call(&party.key, &party.cluster, key, party.volume).map_err(io::Error::other)?;
+    let (call, first): (Call, _) =
+        stream::call(&party.key, &party.cluster, key, party.volume).map_err(io::Error::other)?;
     (&socket).write_all(&first)?;
     let noise = framed(&mut &socket)?;
     let (mut seal, unseal) = call.answered(&noise).map_err(io::Error::other)?;

@@ -27,9 +27,13 @@ pub enum Ask {
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Tell {
     Status(Status),
-    Serving { epoch: u64 },
+    Serving {
+        epoch: u64,
+    },
     /// It cannot be, or is not any more.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 /// How the copies are.

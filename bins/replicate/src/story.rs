@@ -22,7 +22,8 @@ fn sentence(config: &Config, event: Event) -> (&'static str, Priority, Option<No
             (message_id::VOLUME_PROMOTED, Info, None, format!("this copy is written to from now on, epoch {epoch}"))
         }
         Event::Serving { epoch, after } => {
-            let text = format!("serves, epoch {epoch}: all copies that count were equal after {} ms", after.as_millis());
+            let text =
+                format!("serves, epoch {epoch}: all copies that count were equal after {} ms", after.as_millis());
             (message_id::VOLUME_SERVING, Notice, None, text)
         }
         Event::PromotionRefused { epoch, why } => {
@@ -87,9 +88,13 @@ fn refusal(why: Refusal) -> String {
     match why {
         Refusal::LaterEpoch(epoch) => format!("it has heard of epoch {epoch}"),
         Refusal::OtherGeneration(generation) => {
-            format!("it is a copy of other data (generation {generation:x}); `hotspare-replicate create --again` there makes it one of this")
+            format!(
+                "it is a copy of other data (generation {generation:x}); `hotspare-replicate create --again` there makes it one of this"
+            )
         }
-        Refusal::OtherVolume => "it is another volume, or one of another size: both backings must have room for the same".into(),
+        Refusal::OtherVolume => {
+            "it is another volume, or one of another size: both backings must have room for the same".into()
+        }
         Refusal::NotWhole => "it counts and is not whole: look at its journal and its disk before anything else".into(),
         Refusal::Busy => "it is not done with its own role yet".into(),
     }

@@ -21,7 +21,8 @@ pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group],
             complain(problems, second.name.span, format!("\"{}\" has more than one volume", group.name), help);
         }
         if let (Some(volume), true) = (raw.volumes.first(), group.is_lock()) {
-            let help = "a group without units and addresses is a lock for scripts, and nothing of it runs: give it a unit";
+            let help =
+                "a group without units and addresses is a lock for scripts, and nothing of it runs: give it a unit";
             complain(problems, volume.name.span, format!("nobody would use the volume of \"{}\"", group.name), help);
         }
         for volume in &raw.volumes {

@@ -7,33 +7,66 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// This copy may be written to from now on, as soon as all that count are equal.
-    Promoted { epoch: Epoch },
+    Promoted {
+        epoch: Epoch,
+    },
     /// It must not be promoted.
-    PromotionRefused { epoch: Epoch, why: Unfit },
+    PromotionRefused {
+        epoch: Epoch,
+        why: Unfit,
+    },
     /// The first request may be served: every copy that counts is equal to this one.
-    Serving { epoch: Epoch, after: Duration },
+    Serving {
+        epoch: Epoch,
+        after: Duration,
+    },
     /// Nothing is acknowledged until `peer` is back or no longer counts.
-    Frozen { peer: NodeId },
-    Thawed { after: Duration },
+    Frozen {
+        peer: NodeId,
+    },
+    Thawed {
+        after: Duration,
+    },
     /// It counted and is waited for no longer.
-    Dropped { peer: NodeId },
+    Dropped {
+        peer: NodeId,
+    },
     /// So many blocks have to be copied to it.
-    ResyncBegins { peer: NodeId, blocks: u64, bytes: u64 },
+    ResyncBegins {
+        peer: NodeId,
+        blocks: u64,
+        bytes: u64,
+    },
     /// It is equal, on disk.
-    Joined { peer: NodeId },
-    Refused { peer: NodeId, why: Refusal },
+    Joined {
+        peer: NodeId,
+    },
+    Refused {
+        peer: NodeId,
+        why: Refusal,
+    },
     /// It did not answer in time.
-    TooSlow { peer: NodeId },
+    TooSlow {
+        peer: NodeId,
+    },
     /// A later epoch was heard of: this one is over.
-    Deposed { by: Epoch },
-    Sealed { requests: usize },
-    Demoted { epoch: Epoch },
+    Deposed {
+        by: Epoch,
+    },
+    Sealed {
+        requests: usize,
+    },
+    Demoted {
+        epoch: Epoch,
+    },
     /// The local disk failed; the role should go to another node.
     DiskFailed,
     /// Metadata could not be written; it is tried again.
     MetaFailed,
     /// This copy is a mixture of old and new until it has joined.
-    NotWhole { peer: NodeId },
+    NotWhole {
+        peer: NodeId,
+    },
 }
 
 /// Why a copy is not promoted.

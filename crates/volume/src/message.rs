@@ -51,8 +51,16 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// For the request with this tag, or for a copy.
-    Read { range: Range, tag: Option<u64> },
-    Write { what: What, range: Range, durable: bool, source: Source },
+    Read {
+        range: Range,
+        tag: Option<u64>,
+    },
+    Write {
+        what: What,
+        range: Range,
+        durable: bool,
+        source: Source,
+    },
     Flush,
 }
 
@@ -87,10 +95,12 @@ pub enum Input {
         id: u64,
         ok: bool,
     },
-    /// The group's lease is held in `epoch`, and the voters say that the data is this `generation`.
+    /// The group's lease is held in `epoch`, and the voters say that the data is this `generation`; `alone`: and that no other copy
+    /// counts.
     Promote {
         epoch: Epoch,
         generation: u64,
+        alone: bool,
     },
     /// D1: each of `acks` must have a write before it is acknowledged; the voters agreed on `chosen` last.
     AckSet {
@@ -150,27 +160,59 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToReplica {
     /// The first word of a session. `member`: the receiver counts, or may.
-    Hello { volume: u64, size: u64, epoch: Epoch, generation: u64, member: bool },
+    Hello {
+        volume: u64,
+        size: u64,
+        epoch: Epoch,
+        generation: u64,
+        member: bool,
+    },
     /// `number` grows by one with every write of a tenure.
-    Write { number: u64, what: What, range: Range, durable: bool },
+    Write {
+        number: u64,
+        what: What,
+        range: Range,
+        durable: bool,
+    },
     /// A block as it is now; every write up to `last` is in it.
-    Copy { copy: u64, last: u64, range: Range },
-    Flush { flush: u64 },
+    Copy {
+        copy: u64,
+        last: u64,
+        range: Range,
+    },
+    Flush {
+        flush: u64,
+    },
     /// You have everything up to `at`, on disk; and so have others.
-    Join { at: u64, durable: Vec<(NodeId, u64)> },
+    Join {
+        at: u64,
+        durable: Vec<(NodeId, u64)>,
+    },
     /// These have all writes up to these on disk.
-    Durable { nodes: Vec<(NodeId, u64)> },
+    Durable {
+        nodes: Vec<(NodeId, u64)>,
+    },
 }
 
 /// From another copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToPrimary {
     /// What may differ between the two, by extents, as far as this copy knows.
-    Welcome { differs: Vec<u64> },
-    Refused { why: Refusal },
-    Wrote { number: u64 },
-    Copied { copy: u64 },
-    Flushed { flush: u64 },
+    Welcome {
+        differs: Vec<u64>,
+    },
+    Refused {
+        why: Refusal,
+    },
+    Wrote {
+        number: u64,
+    },
+    Copied {
+        copy: u64,
+    },
+    Flushed {
+        flush: u64,
+    },
     Joined,
 }
 

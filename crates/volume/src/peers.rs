@@ -175,7 +175,9 @@ impl Volume {
         let (now, shape) = (self.now, self.shape);
         let Role::Primary(primary) = &mut self.role else { return false };
         let copy = primary.next + 1;
-        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < COPIES_MAX) else { return false };
+        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < COPIES_MAX) else {
+            return false;
+        };
         let Some((extent, word)) = peer.todo.iter_mut().enumerate().find(|(_, word)| **word != 0) else { return false };
         let block = word.trailing_zeros();
         *word &= *word - 1; // from now on what is written to it is sent

@@ -229,7 +229,9 @@ impl Primary {
     /// equal counts from that moment on, so that no flush passes it by.
     pub(crate) fn counts(&self, me: NodeId) -> Option<Vec<NodeId>> {
         let members = self.members()?;
-        let counts = |node: &NodeId| members.contains(*node) || (self.is_joined(*node) && !taken_out(VolumeFault::OnlyChosenCounts));
+        let counts = |node: &NodeId| {
+            members.contains(*node) || (self.is_joined(*node) && !taken_out(VolumeFault::OnlyChosenCounts))
+        };
         Some(self.peers.keys().copied().filter(|node| *node != me && counts(node)).collect())
     }
 

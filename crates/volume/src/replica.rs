@@ -85,7 +85,17 @@ impl Volume {
             ToReplica::Copy { copy, last, range } => {
                 link.top = link.top.max(last);
                 let (answer, number, what) = (ToPrimary::Copied { copy }, last, What::Data);
-                self.take_in(Work { session, answer, range, what, durable: false, number, bytes, needs: None, issued: false });
+                self.take_in(Work {
+                    session,
+                    answer,
+                    range,
+                    what,
+                    durable: false,
+                    number,
+                    bytes,
+                    needs: None,
+                    issued: false,
+                });
             }
             ToReplica::Flush { flush } => {
                 if taken_out(VolumeFault::FlushedTooEarly) {
@@ -138,7 +148,7 @@ impl Volume {
             Some(Refusal::LaterEpoch(self.block.min_epoch))
         } else if matches!(self.role, Role::Primary(_)) {
             Some(Refusal::Busy)
-        } else if own != generation && (own != 0 || member) {
+        } else if own != generation && (own != 0 || member || self.block.whole) {
             Some(Refusal::OtherGeneration(own))
         } else if member && !self.block.whole {
             Some(Refusal::NotWhole)

@@ -91,7 +91,8 @@ impl Volume {
         self.bits.mark(range, number);
         for (node, peer) in &mut primary.peers {
             // A block that has yet to be copied is copied with this write in it.
-            let copied_later = |(extent, mask): (usize, u64)| peer.todo.get(extent).is_some_and(|todo| todo & mask == mask);
+            let copied_later =
+                |(extent, mask): (usize, u64)| peer.todo.get(extent).is_some_and(|todo| todo & mask == mask);
             if !peer.hears() || self.shape.touched(range).all(copied_later) {
                 continue;
             }
@@ -196,10 +197,12 @@ impl Volume {
             (write.local || taken_out(VolumeFault::AckWithoutLocal))
                 && (all_have(number) || taken_out(VolumeFault::AckWithoutPeers))
         };
-        let done: Vec<u64> = primary.writes.iter().filter(|(number, write)| written(**number, write)).map(|(n, _)| *n).collect();
+        let done: Vec<u64> =
+            primary.writes.iter().filter(|(number, write)| written(**number, write)).map(|(n, _)| *n).collect();
         let flushed = |flush: &Flush| {
             let all = counts.iter().all(|node| flush.done.contains(node) && primary.is_joined(*node));
-            (flush.local || taken_out(VolumeFault::FlushWithoutLocal)) && (all || taken_out(VolumeFault::FlushWithoutPeers))
+            (flush.local || taken_out(VolumeFault::FlushWithoutLocal))
+                && (all || taken_out(VolumeFault::FlushWithoutPeers))
         };
         let flushes: Vec<u64> = primary.flushes.iter().filter(|(_, flush)| flushed(flush)).map(|(id, _)| *id).collect();
         for number in done {
@@ -283,7 +286,8 @@ impl Volume {
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(own) = primary.durable else { return };
         let joined = |(node, peer): (&NodeId, &crate::primary::Peer)| {
-            let counted = if taken_out(VolumeFault::ClearedWhenAcked) { Some(peer.covers(primary.number)) } else { peer.durable };
+            let counted =
+                if taken_out(VolumeFault::ClearedWhenAcked) { Some(peer.covers(primary.number)) } else { peer.durable };
             Some((*node, counted.filter(|_| peer.step == Step::Joined)?))
         };
         let durable: Vec<(NodeId, u64)> = primary.peers.iter().filter_map(joined).chain([(me, own)]).collect();

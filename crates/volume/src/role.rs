@@ -15,11 +15,11 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 impl Volume {
     /// R3: the lease is held, and with it the voters' word that this copy counts. What this copy knows of itself is a second check:
     /// where the two disagree, nothing is promoted.
-    pub(crate) fn on_promote(&mut self, epoch: Epoch, generation: u64) {
+    pub(crate) fn on_promote(&mut self, epoch: Epoch, generation: u64, alone: bool) {
         if matches!(&self.role, Role::Primary(primary) if primary.epoch < epoch) {
             self.on_demote(); // a tenure that nobody ended
         }
-        let unfit = self.unfit(epoch, generation);
+        let unfit = self.unfit(epoch, generation, alone);
         let Role::Replica(replica) = &mut self.role else { return };
         if let Some(why) = unfit {
             return self.journal(Event::PromotionRefused { epoch, why });
@@ -37,8 +37,9 @@ impl Volume {
         self.drop_work();
     }
 
-    fn unfit(&self, epoch: Epoch, generation: u64) -> Option<Unfit> {
-        let born = self.block.generation == 0 && self.block.whole; // created here, and never promoted yet
+    fn unfit(&self, epoch: Epoch, generation: u64, alone: bool) -> Option<Unfit> {
+        // Created here, and never promoted yet. Where others count as well, it took the place of a copy that had the data.
+        let born = self.block.generation == 0 && self.block.whole && alone;
         let other = self.block.generation != generation && !born;
         if self.block.min_epoch > epoch {
             Some(Unfit::LaterEpoch(self.block.min_epoch))

@@ -33,12 +33,24 @@ pub(crate) enum Doing {
     Write(u64),
     Read(u64),
     /// This copy's part of a flush; what was on its disk before.
-    Flush { flush: u64, covers: u64 },
-    CopyRead { peer: NodeId, copy: u64 },
+    Flush {
+        flush: u64,
+        covers: u64,
+    },
+    CopyRead {
+        peer: NodeId,
+        copy: u64,
+    },
     /// Work for another copy's user.
     Apply(u64),
-    ApplyFlush { session: u64, flush: u64 },
-    Page { page: usize, version: u64 },
+    ApplyFlush {
+        session: u64,
+        flush: u64,
+    },
+    Page {
+        page: usize,
+        version: u64,
+    },
     Superblock(u64),
 }
 
@@ -113,7 +125,7 @@ impl Volume {
             Input::FromPrimary { peer, session, message, bytes } => self.on_primary_says(peer, session, message, bytes),
             Input::FromReplica { peer, session, message } => self.on_replica_says(peer, session, message),
             Input::Done { id, ok } => self.on_done(id, ok),
-            Input::Promote { epoch, generation } => self.on_promote(epoch, generation),
+            Input::Promote { epoch, generation, alone } => self.on_promote(epoch, generation, alone),
             Input::AckSet { epoch, acks, chosen } => self.on_ack_set(epoch, acks, chosen),
             Input::Hold(on) => self.on_hold(on),
             Input::Seal => self.seal(),
@@ -278,9 +290,13 @@ impl Volume {
     /// Where this copy stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        let peers = self.block.peers.iter().take(self.block.peer_count()).enumerate().map(|(slot, node)| {
-            (*node, self.is_joined(*node), self.bits.count(slot) * self.shape.block)
-        });
+        let peers = self
+            .block
+            .peers
+            .iter()
+            .take(self.block.peer_count())
+            .enumerate()
+            .map(|(slot, node)| (*node, self.is_joined(*node), self.bits.count(slot) * self.shape.block));
         let peers = peers.collect();
         let primary = match &self.role {
             Role::Primary(primary) => Some(primary),

@@ -160,7 +160,9 @@ pub fn decode(bytes: &[u8], extents: usize) -> Result<Message, Malformed> {
         _ => return Ok(Message::ToPrimary(decode_to_primary(kind, r, extents)?)),
     };
     let data = match &message {
-        ToReplica::Write { what: What::Data, range, .. } | ToReplica::Copy { range, .. } => read_data(&mut r, range.len)?,
+        ToReplica::Write { what: What::Data, range, .. } | ToReplica::Copy { range, .. } => {
+            read_data(&mut r, range.len)?
+        }
         _ => Vec::new(),
     };
     if r.0.is_empty() { Ok(Message::ToReplica(message, data)) } else { Err(Malformed::Trailing(r.0.len())) }
@@ -195,12 +197,14 @@ fn decode_to_primary(kind: u8, mut r: Reader<'_>, extents: usize) -> Result<ToPr
     let message = match kind {
         16 => {
             let count = r.u64()?;
-            let length = usize::try_from(count).ok().filter(|length| *length <= extents).ok_or(Malformed::TooLong(count))?;
+            let length =
+                usize::try_from(count).ok().filter(|length| *length <= extents).ok_or(Malformed::TooLong(count))?;
             let mut differs = Vec::with_capacity(length);
             while differs.len() < length {
                 let (run, word) = (r.u64()?, r.u64()?);
                 let left = length - differs.len();
-                let run = usize::try_from(run).ok().filter(|run| (1..=left).contains(run)).ok_or(Malformed::TooLong(run))?;
+                let run =
+                    usize::try_from(run).ok().filter(|run| (1..=left).contains(run)).ok_or(Malformed::TooLong(run))?;
                 differs.resize(differs.len() + run, word);
             }
             ToPrimary::Welcome { differs }
@@ -249,15 +253,15 @@ mod tests {
     fn to_replica() -> impl Strategy<Value = ToReplica> {
         let what = prop_oneof![Just(What::Data), Just(What::Discard), Just(What::Zeroes)];
         prop_oneof![
-            (any::<[u64; 4]>(), any::<bool>()).prop_map(|([volume, size, epoch, generation], member)| ToReplica::Hello {
-                volume,
-                size,
-                epoch: Epoch(epoch),
-                generation,
-                member
+            (any::<[u64; 4]>(), any::<bool>()).prop_map(|([volume, size, epoch, generation], member)| {
+                ToReplica::Hello { volume, size, epoch: Epoch(epoch), generation, member }
             }),
-            (any::<u64>(), what, range(), any::<bool>())
-                .prop_map(|(number, what, range, durable)| ToReplica::Write { number, what, range, durable }),
+            (any::<u64>(), what, range(), any::<bool>()).prop_map(|(number, what, range, durable)| ToReplica::Write {
+                number,
+                what,
+                range,
+                durable
+            }),
             (any::<[u64; 2]>(), range()).prop_map(|([copy, last], range)| ToReplica::Copy { copy, last, range }),
             any::<u64>().prop_map(|flush| ToReplica::Flush { flush }),
             (any::<u64>(), nodes()).prop_map(|(at, durable)| ToReplica::Join { at, durable }),
@@ -308,7 +312,8 @@ mod tests {
 
     #[test]
     fn data_that_changed_is_not_taken_and_nothing_is_allocated_on_a_strangers_word() {
-        let message = ToReplica::Write { number: 1, what: What::Data, range: Range { at: 0, len: 8192 }, durable: false };
+        let message =
+            ToReplica::Write { number: 1, what: What::Data, range: Range { at: 0, len: 8192 }, durable: false };
         let mut bytes = encode_to_replica(&message, &[7; 8192]);
         bytes.extend([7; 8192]);
         let last = bytes.len() - 1;

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 #[cfg(feature = "faults")]
 pub fn drill(name: &str, seed: Option<u64>, profiles: &[Profile], table: Option<&str>) -> ExitCode {
     use hotspare_volume::fault::take_out;
-    let all: Vec<_> = seeded().into_iter().filter(|(fault, ..)| name.is_empty() || format!("{fault:?}") == name).collect();
+    let all: Vec<_> =
+        seeded().into_iter().filter(|(fault, ..)| name.is_empty() || format!("{fault:?}") == name).collect();
     if all.is_empty() {
         let names: Vec<_> = seeded().iter().map(|(fault, ..)| format!("{fault:?}")).collect();
         eprintln!("hotspare-volume-sim: no fault {name:?}; there are: {}", names.join(", "));
@@ -18,14 +19,16 @@ pub fn drill(name: &str, seed: Option<u64>, profiles: &[Profile], table: Option<
         take_out(Some(all[0].0));
         return crate::tell(profiles, seed);
     }
-    let mut text = String::from("| taken out | rule | what happens instead | noticed by | in profile | runs | CPU s |\n|---|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| taken out | rule | what happens instead | noticed by | in profile | runs | CPU s |\n|---|---|---|---|---|---|---|\n",
+    );
     let next = std::sync::atomic::AtomicUsize::new(0);
     let found = std::sync::Mutex::new(std::collections::BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some((at, (fault, ..))) =
-                    Some(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?)))
+                while let Some((at, (fault, ..))) = Some(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+                    .and_then(|at| Some((at, all.get(at)?)))
                 {
                     let row = hunt(*fault, profiles);
                     println!("{:<22} {}", format!("{fault:?}"), row.as_deref().unwrap_or("NOT FOUND"));

@@ -127,7 +127,10 @@ pub fn half_is_marked(world: &World, from: usize, to: usize) {
         return;
     }
     let content = layout::read_superblocks(&world.nodes[to].disk.meta).map(|(_, content)| content);
-    assert!(content.is_ok_and(|content| !content.whole), "half_is_marked: node {to} is resynced and says that it is whole");
+    assert!(
+        content.is_ok_and(|content| !content.whole),
+        "half_is_marked: node {to} is resynced and says that it is whole"
+    );
 }
 
 /// A new history begins with what this node has, unless one of a later tenure has begun: it may lack what it had in its cache when it
@@ -175,7 +178,10 @@ fn check_pair(world: &World, one: usize, other: usize) {
             None => marked_on_disk(world, node, peer, extent),
         };
         let memory = memory(one, other) | memory(other, one);
-        assert!(memory & mask != 0, "differences_are_marked: sector {at} of nodes {one} and {other}, in neither memory");
+        assert!(
+            memory & mask != 0,
+            "differences_are_marked: sector {at} of nodes {one} and {other}, in neither memory"
+        );
     }
 }
 
@@ -206,7 +212,7 @@ pub fn joined_are_equal(world: &World) {
 
 /// `heals`.
 pub fn heals(world: &World) {
-    let serving = |node: &crate::world::Node| node.volume.as_ref().is_some_and(|volume| volume.status().serving);
+    let serving = |node: &crate::node::Node| node.volume.as_ref().is_some_and(|volume| volume.status().serving);
     let leader = world.nodes.iter().position(serving);
     let leader = leader.unwrap_or_else(|| panic!("heals: nobody serves"));
     let status = world.nodes[leader].volume.as_ref().expect("it serves").status();

@@ -8,14 +8,17 @@
 pub mod disk;
 pub mod faults;
 pub mod invariants;
+pub mod node;
 pub mod profile;
 pub mod record;
+pub mod stats;
 pub mod user;
 pub mod world;
 
 use profile::Profile;
+use stats::Stats;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::{Happening, MS, Stats, World};
+use world::{Happening, MS, World};
 
 /// How long things go wrong in a run, and how long it then has to heal.
 const FAULTS_FOR: u64 = 15_000 * MS;

@@ -4,12 +4,13 @@ mod drill;
 
 use hotspare_volume_sim::profile::{self, Profile};
 use hotspare_volume_sim::run;
-use hotspare_volume_sim::world::Stats;
+use hotspare_volume_sim::stats::Stats;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "hotspare-volume-sim [--seed N] [--profile NAME] [--seconds N] [--from SEED] [--faults [NAME] [--table FILE]]
+const USAGE: &str =
+    "hotspare-volume-sim [--seed N] [--profile NAME] [--seconds N] [--from SEED] [--faults [NAME] [--table FILE]]
 
   --seed N       tells the story of one seed, in every profile or in the one named
   --seconds N    explores seeds for so long, all profiles in turn (default 10)

@@ -46,7 +46,8 @@ impl User {
         let spread = if rng.one_in(2) { total } else { total.min(16) };
         let at = rng.below(spread).min(total - len);
         let range = Range { at: at * SECTOR, len: len * SECTOR };
-        let busy = self.pending.values().any(|other| other.request.op != Op::Flush && other.request.range.overlaps(&range));
+        let busy =
+            self.pending.values().any(|other| other.request.op != Op::Flush && other.request.range.overlaps(&range));
         let (op, range) = match if flush { 0 } else { rng.below(20) } {
             0..4 => (Op::Flush, Range { at: 0, len: 0 }),
             4 => (Op::Read, range),

@@ -1,24 +1,22 @@
 //! A group of copies in virtual time: nodes, their disks, the links between them, the voters' record. One seed, one history.
 
-use crate::disk::{Cell, Disk, sectors};
+use crate::disk::{Cell, sectors};
 use crate::invariants::{self, Ledger};
+use crate::node::{Node, Running};
 use crate::profile::Profile;
 use crate::record::{Change, Client, Record};
+use crate::stats::Stats;
 use crate::user::User;
 use hotspare_core::rng::Rng;
 use hotspare_core::{Epoch, NodeId, NodeSet};
-use hotspare_volume::bits::Bits;
-use hotspare_volume::layout::{self, PEERS_MAX, Superblock};
 use hotspare_volume::message::{ToPrimary, ToReplica};
-use hotspare_volume::{Command, Event, Geometry, Input, Op, Range, Source, Task, Volume, VolumeConfig};
+use hotspare_volume::{Command, Event, Geometry, Input, Op, Range, Source, Task};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 pub const MS: u64 = 1_000_000;
 pub const GENERATION: u64 = 77;
-const VOLUME: u64 = 0xB10C;
-/// Extents that may be hot at a time: few, so that they cool.
-const HOT: usize = 2;
+pub const VOLUME: u64 = 0xB10C;
 
 /// What will happen.
 #[derive(Debug)]
@@ -45,80 +43,6 @@ pub enum Happening {
 pub enum Message {
     Replica(ToReplica),
     Primary(ToPrimary),
-}
-
-/// A disk task under way.
-#[derive(Clone, Debug)]
-pub struct Running {
-    task: Task,
-    data: Vec<Cell>,
-    /// Of a flush: what it will make durable.
-    cache: (u64, Vec<(usize, Cell)>),
-}
-
-pub struct Node {
-    pub boot: u64,
-    pub volume: Option<Volume>,
-    pub disk: Disk,
-    running: BTreeMap<u64, Running>,
-    metas: BTreeMap<u64, (u64, Vec<u8>)>,
-    pub client: Option<Client>,
-    pub user: Option<User>,
-    pub sealed: bool,
-    /// Its tenure has begun to serve.
-    pub serving: bool,
-    /// Bytes that came with messages, and that were read for copies.
-    works: BTreeMap<u64, Vec<Cell>>,
-    reads: BTreeMap<u64, Vec<Cell>>,
-    next_bytes: u64,
-    pub stalled_until: u64,
-    pub slow_disk_until: u64,
-    /// Its user asks for nothing more.
-    pub quiet: bool,
-}
-
-/// What happened in a run, or in many.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stats {
-    pub runs: u64,
-    pub events: u64,
-    pub power_cuts: u64,
-    pub kills: u64,
-    pub cuts: u64,
-    pub tenures: u64,
-    pub writes: u64,
-    pub flushes: u64,
-    pub joins: u64,
-    pub drops: u64,
-    pub copied: u64,
-    pub seconds: u64,
-}
-
-impl Stats {
-    /// Adds another run's figures.
-    pub fn add(&mut self, other: &Stats) {
-        self.runs += other.runs;
-        self.events += other.events;
-        self.power_cuts += other.power_cuts;
-        self.kills += other.kills;
-        self.cuts += other.cuts;
-        self.tenures += other.tenures;
-        self.writes += other.writes;
-        self.flushes += other.flushes;
-        self.joins += other.joins;
-        self.drops += other.drops;
-        self.copied += other.copied;
-        self.seconds += other.seconds;
-    }
-}
-
-impl std::fmt::Display for Stats {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Stats { runs, events, power_cuts, kills, cuts, tenures, writes, flushes, joins, drops, copied, seconds } = self;
-        write!(f, "runs {runs}, power cuts {power_cuts}, daemons killed {kills}, links cut {cuts}, tenures {tenures}, ")?;
-        write!(f, "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, ")?;
-        write!(f, "events {events}, hours {}", seconds / 3600)
-    }
 }
 
 pub struct World {
@@ -168,7 +92,7 @@ pub fn index(node: NodeId) -> usize {
     usize::try_from(node.0 - 1).expect("a node of this world")
 }
 
-fn pair(one: usize, other: usize) -> (usize, usize) {
+pub fn pair(one: usize, other: usize) -> (usize, usize) {
     (one.min(other), one.max(other))
 }
 
@@ -201,37 +125,6 @@ impl World {
         (0..world.profile.nodes).for_each(|node| world.power_on(node));
         world.at(0, Happening::Check);
         world
-    }
-
-    fn create(&self, node: usize) -> Node {
-        let mut peers = [NodeId::default(); PEERS_MAX];
-        let others = (0..self.profile.nodes).filter(|other| *other != node);
-        peers.iter_mut().zip(others).for_each(|(peer, other)| *peer = id(other));
-        let (size, block, whole) = (self.shape.size, self.shape.block, node == 0);
-        let content =
-            Superblock { volume: VOLUME, node: id(node), peers, size, block, generation: 0, min_epoch: Epoch(0), whole };
-        let mut disk = Disk::new(size, layout::metadata_bytes(&self.shape, self.profile.nodes - 1));
-        for sequence in [1, 2] {
-            let (at, bytes) = layout::superblock(sequence, &content);
-            disk.write_meta(at, &bytes);
-        }
-        Node {
-            boot: 0,
-            volume: None,
-            disk,
-            running: BTreeMap::new(),
-            metas: BTreeMap::new(),
-            client: None,
-            user: None,
-            sealed: false,
-            serving: false,
-            works: BTreeMap::new(),
-            reads: BTreeMap::new(),
-            next_bytes: 0,
-            stalled_until: 0,
-            slow_disk_until: 0,
-            quiet: false,
-        }
     }
 
     pub fn at(&mut self, time: u64, what: Happening) {
@@ -275,7 +168,9 @@ impl World {
         let node = match &what {
             Happening::Tick { node, .. } | Happening::Use { node, .. } | Happening::Bid { node, .. } => Some(*node),
             Happening::Message { to, .. } => Some(*to),
-            Happening::Learn { node, .. } | Happening::Depose { node, .. } | Happening::Demote { node, .. } => Some(*node),
+            Happening::Learn { node, .. } | Happening::Depose { node, .. } | Happening::Demote { node, .. } => {
+                Some(*node)
+            }
             _ => None,
         };
         let what = match node {
@@ -393,11 +288,14 @@ impl World {
                 let set = chosen.expect("just seen");
                 self.tell(|| format!("node {node} leads in epoch {}", seen.next()));
                 self.nodes[node].client = Some(Client::new(seen.next(), set));
-                self.handle(node, Input::Promote { epoch: seen.next(), generation: GENERATION });
+                let alone = set == NodeSet::only(id(node));
+                self.handle(node, Input::Promote { epoch: seen.next(), generation: GENERATION, alone });
             }
             Change::Lead => {}
             Change::Set(set) => {
-                let Some(client) = self.nodes[node].client.as_mut().filter(|client| client.epoch == seen) else { return };
+                let Some(client) = self.nodes[node].client.as_mut().filter(|client| client.epoch == seen) else {
+                    return;
+                };
                 if chosen.is_some() {
                     client.learn(ballot, set);
                 } else {
@@ -678,80 +576,6 @@ impl World {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// The machine has power: its daemon reads what is on its disk.
-    fn power_on(&mut self, node: usize) {
-        self.nodes[node].boot += 1;
-        let boot = self.nodes[node].boot;
-        let meta = &self.nodes[node].disk.meta;
-        let (sequence, content) = layout::read_superblocks(meta).expect("whole_metadata: a superblock is damaged");
-        let shape = self.shape;
-        let read = |peer, page| {
-            let at = usize::try_from(layout::page_at(&shape, peer, page)).expect("small");
-            layout::read_page(content.volume, peer, page, &meta[at..at + layout::SHEET])
-        };
-        let bits = Bits::new(shape, content.peer_count(), read).with_hot_max(HOT);
-        let span = |ms| Duration::from_nanos(ms * MS);
-        let config = VolumeConfig { grace: span(200), takeover_grace: span(40), flush_every: span(100), cool_after: span(60) };
-        let now = Duration::from_nanos(self.now);
-        self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
-        self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
-        self.at(self.now, Happening::Tick { node, boot });
-        let first = self.now + self.rng.below(300 * MS);
-        self.at(first, Happening::Bid { node, boot });
-        self.at(self.now, Happening::Use { node, boot });
-        for other in (0..self.profile.nodes).filter(|other| *other != node) {
-            let later = self.now + self.rng.below(5 * MS);
-            self.at(later, Happening::Connect { one: node, other });
-        }
-    }
-
-    /// The daemon dies, with the machine (`power`) or alone.
-    pub fn crash(&mut self, node: usize, power: bool) {
-        if self.nodes[node].volume.take().is_none() {
-            return;
-        }
-        self.tell(|| format!("node {node}: {}", if power { "its power is gone" } else { "its daemon was killed" }));
-        let this = &mut self.nodes[node];
-        let writes = |running: Running| match running.task {
-            Task::Write { range, .. } => Some((range, running.data)),
-            Task::Read { .. } | Task::Flush => None,
-        };
-        let under_way: Vec<_> = std::mem::take(&mut this.running).into_values().filter_map(writes).collect();
-        let metas = std::mem::take(&mut this.metas);
-        if power {
-            this.disk.power_cut(&mut self.rng, &under_way);
-            for (at, bytes) in metas.into_values() {
-                this.disk.tear_meta(&mut self.rng, at, &bytes);
-            }
-            self.stats.power_cuts += 1;
-            self.ledger.lost_power(node, self.now);
-        } else {
-            // What the kernel was given lands before the next life begins, or never.
-            for (range, data) in under_way {
-                if self.rng.one_in(2) {
-                    this.disk.write(range, &data, false);
-                }
-            }
-            for (at, bytes) in metas.into_values() {
-                if self.rng.one_in(2) {
-                    this.disk.write_meta(at, &bytes);
-                }
-            }
-            self.stats.kills += 1;
-        }
-        (this.client, this.user, this.sealed, this.serving) = (None, None, false, false);
-        this.works.clear();
-        this.reads.clear();
-        for other in (0..self.profile.nodes).filter(|other| *other != node) {
-            if let Some(session) = self.sessions.remove(&pair(node, other)) {
-                self.handle(other, Input::Disconnected { peer: id(node), session });
-            }
-        }
-        if power {
-            invariants::set_is_good(self);
         }
     }
 }

@@ -37,8 +37,16 @@ fn copy(me: NodeId, other: NodeId, change: impl Fn(&mut Superblock)) -> Volume {
     let mut peers = [NodeId::default(); PEERS_MAX];
     peers[0] = other;
     let min_epoch = Epoch(0);
-    let mut block =
-        Superblock { volume: 7, node: me, peers, size: SIZE, block: 65536, generation: GENERATION, min_epoch, whole: true };
+    let mut block = Superblock {
+        volume: 7,
+        node: me,
+        peers,
+        size: SIZE,
+        block: 65536,
+        generation: GENERATION,
+        min_epoch,
+        whole: true,
+    };
     change(&mut block);
     let clean = block.generation != 0;
     let bits = Bits::new(block.geometry(), 1, |_, _| clean.then(|| vec![0; layout::PAGE_WORDS]));
@@ -157,7 +165,7 @@ impl Desk {
     }
 
     fn promote(&mut self, node: NodeId, epoch: u64) {
-        self.input(node, Input::Promote { epoch: Epoch(epoch), generation: GENERATION });
+        self.input(node, Input::Promote { epoch: Epoch(epoch), generation: GENERATION, alone: false });
     }
 
     fn sets(&mut self, epoch: u64, acks: &[NodeId], chosen: &[NodeId]) {

@@ -25,7 +25,8 @@ fn a_flush_ends_when_both_disks_are_flushed_and_every_flush_reaches_both() {
         assert_eq!(desk.completed, [(1, true)]);
         desk.release(slow);
         assert_eq!(desk.completed, [(1, true), (2, true)]);
-        let flushed: BTreeSet<NodeId> = desk.tasks.iter().filter(|(_, task)| *task == Task::Flush).map(|(node, _)| *node).collect();
+        let flushed: BTreeSet<NodeId> =
+            desk.tasks.iter().filter(|(_, task)| *task == Task::Flush).map(|(node, _)| *node).collect();
         assert_eq!(flushed, BTreeSet::from([A, B]));
     }
 }
@@ -77,7 +78,13 @@ fn the_intent_is_on_disk_before_the_write_is_anywhere() {
 #[test]
 fn nonsense_is_refused() {
     let mut desk = Desk::both();
-    for (tag, wrong) in [(1, range(1, 512)), (2, range(0, 100)), (3, range(SIZE, 512)), (4, range(0, 0)), (5, range(u64::MAX - 511, 1024))] {
+    for (tag, wrong) in [
+        (1, range(1, 512)),
+        (2, range(0, 100)),
+        (3, range(SIZE, 512)),
+        (4, range(0, 0)),
+        (5, range(u64::MAX - 511, 1024)),
+    ] {
         desk.ask(Request { range: wrong, ..write(tag) });
     }
     assert_eq!(desk.completed, [1, 2, 3, 4, 5].map(|tag| (tag, false)));

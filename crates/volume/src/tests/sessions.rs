@@ -38,7 +38,11 @@ fn who_is_not_listened_to() {
     assert_eq!(answer(b(|block| block.volume = 8), hello(1)), refused(Refusal::OtherVolume));
     assert_eq!(answer(b(|block| block.size = SIZE / 2), hello(1)), refused(Refusal::OtherVolume));
     assert_eq!(answer(b(|block| block.whole = false), hello(1)), refused(Refusal::NotWhole));
-    assert_eq!(answer(b(|block| block.generation = 0), hello(1)), refused(Refusal::OtherGeneration(0)), "it counts and has lost its data");
+    assert_eq!(
+        answer(b(|block| block.generation = 0), hello(1)),
+        refused(Refusal::OtherGeneration(0)),
+        "it counts and has lost its data"
+    );
     let stranger = ToReplica::Hello { volume: 7, size: SIZE, epoch: Epoch(1), generation: GENERATION, member: false };
     let mut blank = answer(b(|block| (block.generation, block.whole) = (0, false)), stranger);
     assert!(matches!(blank.pop(), Some(ToPrimary::Welcome { differs }) if differs[0] == u64::MAX), "all of it differs");
@@ -59,8 +63,23 @@ fn who_is_not_promoted() {
     assert_eq!(refusal(|block| block.whole = false), Some(Unfit::NotWhole));
     assert_eq!(refusal(|block| block.min_epoch = Epoch(4)), Some(Unfit::LaterEpoch(Epoch(4))));
     assert_eq!(refusal(|block| block.generation = 5), Some(Unfit::OtherGeneration(5)));
-    assert_eq!(refusal(|block| block.generation = 0), None, "created here, and never promoted yet");
+    assert_eq!(refusal(|block| block.generation = 0), Some(Unfit::OtherGeneration(0)), "it took the place of a copy");
     assert_eq!(refusal(|block| (block.generation, block.whole) = (0, false)), Some(Unfit::OtherGeneration(0)));
+}
+
+#[test]
+fn data_that_was_created_here_is_led_where_no_other_copy_counts_and_is_nobodys_copy() {
+    let mut desk = Desk::new(copy(A, B, |block| block.generation = 0), copy(B, A, |block| block.generation = 0));
+    assert_eq!(desk.copies[&A].worth(), (true, true));
+    desk.connect();
+    desk.input(A, Input::Promote { epoch: Epoch(1), generation: GENERATION, alone: true });
+    assert_eq!(desk.copies[&A].status().generation, GENERATION);
+    desk.sets(1, &[A], &[A]);
+    desk.run(100);
+    assert!(desk.copies[&A].status().serving);
+    let refused = Event::Refused { peer: B, why: Refusal::OtherGeneration(0) };
+    assert!(desk.happened(|event| *event == refused), "somebody said that the data is there as well");
+    assert_eq!(desk.copies[&B].worth(), (true, true), "and it is left as it is");
 }
 
 #[test]
@@ -102,6 +121,7 @@ fn strangers_and_old_sessions_are_not_heard() {
     desk.input(A, Input::FromReplica { peer: B, session, message: message.clone() });
     desk.input(A, Input::FromReplica { peer: NodeId(99), session: desk.session, message });
     assert_eq!(desk.completed, []);
-    let commands = desk.copies.get_mut(&A).unwrap().handle(desk.now, Input::Connected { peer: NodeId(99), session: 50 });
+    let commands =
+        desk.copies.get_mut(&A).unwrap().handle(desk.now, Input::Connected { peer: NodeId(99), session: 50 });
     assert_eq!(commands, [Command::Close { peer: NodeId(99), session: 50 }]);
 }

@@ -46,7 +46,8 @@ fn d0_data_is_born_where_it_was_created_and_nowhere_else() {
 
 #[test]
 fn h0_a_copy_that_cannot_be_promoted_does_not_lead() {
-    let mut desk = Desk::new(&[A, B], &[A, B], |config| config.data = Some(DataConfig { born_here: config.me == A, fit: false }));
+    let mut desk =
+        Desk::new(&[A, B], &[A, B], |config| config.data = Some(DataConfig { born_here: config.me == A, fit: false }));
     desk.run(20_000);
     assert_eq!(desk.leader(), None, "its program does not run yet");
     desk.input(A, Input::Data(DataConfig { born_here: true, fit: true }));

@@ -1,0 +1,162 @@
+//! A node: made, switched on, killed, and cut off from its power.
+
+use crate::disk::{Cell, Disk};
+use crate::invariants;
+use crate::record::Client;
+use crate::user::User;
+use crate::world::{Happening, MS, VOLUME, World, id, pair};
+use hotspare_core::{Epoch, NodeId};
+use hotspare_volume::bits::Bits;
+use hotspare_volume::layout::{self, PEERS_MAX, Superblock};
+use hotspare_volume::{Input, Task, Volume, VolumeConfig};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Extents that may be hot at a time: few, so that they cool.
+const HOT: usize = 2;
+
+/// A disk task under way.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub(crate) task: Task,
+    pub(crate) data: Vec<Cell>,
+    /// Of a flush: what it will make durable.
+    pub(crate) cache: (u64, Vec<(usize, Cell)>),
+}
+
+pub struct Node {
+    pub boot: u64,
+    pub volume: Option<Volume>,
+    pub disk: Disk,
+    pub(crate) running: BTreeMap<u64, Running>,
+    pub(crate) metas: BTreeMap<u64, (u64, Vec<u8>)>,
+    pub client: Option<Client>,
+    pub user: Option<User>,
+    pub sealed: bool,
+    /// Its tenure has begun to serve.
+    pub serving: bool,
+    /// Bytes that came with messages, and that were read for copies.
+    pub(crate) works: BTreeMap<u64, Vec<Cell>>,
+    pub(crate) reads: BTreeMap<u64, Vec<Cell>>,
+    pub(crate) next_bytes: u64,
+    pub stalled_until: u64,
+    pub slow_disk_until: u64,
+    /// Its user asks for nothing more.
+    pub quiet: bool,
+}
+
+impl World {
+    pub(crate) fn create(&self, node: usize) -> Node {
+        let mut peers = [NodeId::default(); PEERS_MAX];
+        let others = (0..self.profile.nodes).filter(|other| *other != node);
+        peers.iter_mut().zip(others).for_each(|(peer, other)| *peer = id(other));
+        let (size, block, whole) = (self.shape.size, self.shape.block, node == 0);
+        let content = Superblock {
+            volume: VOLUME,
+            node: id(node),
+            peers,
+            size,
+            block,
+            generation: 0,
+            min_epoch: Epoch(0),
+            whole,
+        };
+        let mut disk = Disk::new(size, layout::metadata_bytes(&self.shape, self.profile.nodes - 1));
+        for sequence in [1, 2] {
+            let (at, bytes) = layout::superblock(sequence, &content);
+            disk.write_meta(at, &bytes);
+        }
+        Node {
+            boot: 0,
+            volume: None,
+            disk,
+            running: BTreeMap::new(),
+            metas: BTreeMap::new(),
+            client: None,
+            user: None,
+            sealed: false,
+            serving: false,
+            works: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            next_bytes: 0,
+            stalled_until: 0,
+            slow_disk_until: 0,
+            quiet: false,
+        }
+    }
+
+    /// The machine has power: its daemon reads what is on its disk.
+    pub(crate) fn power_on(&mut self, node: usize) {
+        self.nodes[node].boot += 1;
+        let boot = self.nodes[node].boot;
+        let meta = &self.nodes[node].disk.meta;
+        let (sequence, content) = layout::read_superblocks(meta).expect("whole_metadata: a superblock is damaged");
+        let shape = self.shape;
+        let read = |peer, page| {
+            let at = usize::try_from(layout::page_at(&shape, peer, page)).expect("small");
+            layout::read_page(content.volume, peer, page, &meta[at..at + layout::SHEET])
+        };
+        let bits = Bits::new(shape, content.peer_count(), read).with_hot_max(HOT);
+        let span = |ms| Duration::from_nanos(ms * MS);
+        let config =
+            VolumeConfig { grace: span(200), takeover_grace: span(40), flush_every: span(100), cool_after: span(60) };
+        let now = Duration::from_nanos(self.now);
+        self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
+        self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
+        self.at(self.now, Happening::Tick { node, boot });
+        let first = self.now + self.rng.below(300 * MS);
+        self.at(first, Happening::Bid { node, boot });
+        self.at(self.now, Happening::Use { node, boot });
+        for other in (0..self.profile.nodes).filter(|other| *other != node) {
+            let later = self.now + self.rng.below(5 * MS);
+            self.at(later, Happening::Connect { one: node, other });
+        }
+    }
+
+    /// The daemon dies, with the machine (`power`) or alone.
+    pub fn crash(&mut self, node: usize, power: bool) {
+        if self.nodes[node].volume.take().is_none() {
+            return;
+        }
+        self.tell(|| format!("node {node}: {}", if power { "its power is gone" } else { "its daemon was killed" }));
+        let this = &mut self.nodes[node];
+        let writes = |running: Running| match running.task {
+            Task::Write { range, .. } => Some((range, running.data)),
+            Task::Read { .. } | Task::Flush => None,
+        };
+        let under_way: Vec<_> = std::mem::take(&mut this.running).into_values().filter_map(writes).collect();
+        let metas = std::mem::take(&mut this.metas);
+        if power {
+            this.disk.power_cut(&mut self.rng, &under_way);
+            for (at, bytes) in metas.into_values() {
+                this.disk.tear_meta(&mut self.rng, at, &bytes);
+            }
+            self.stats.power_cuts += 1;
+            self.ledger.lost_power(node, self.now);
+        } else {
+            // What the kernel was given lands before the next life begins, or never.
+            for (range, data) in under_way {
+                if self.rng.one_in(2) {
+                    this.disk.write(range, &data, false);
+                }
+            }
+            for (at, bytes) in metas.into_values() {
+                if self.rng.one_in(2) {
+                    this.disk.write_meta(at, &bytes);
+                }
+            }
+            self.stats.kills += 1;
+        }
+        (this.client, this.user, this.sealed, this.serving) = (None, None, false, false);
+        this.works.clear();
+        this.reads.clear();
+        for other in (0..self.profile.nodes).filter(|other| *other != node) {
+            if let Some(session) = self.sessions.remove(&pair(node, other)) {
+                self.handle(other, Input::Disconnected { peer: id(node), session });
+            }
+        }
+        if power {
+            invariants::set_is_good(self);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Figures of a run, or of many.
+
+/// What happened in a run, or in many.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub runs: u64,
+    pub events: u64,
+    pub power_cuts: u64,
+    pub kills: u64,
+    pub cuts: u64,
+    pub tenures: u64,
+    pub writes: u64,
+    pub flushes: u64,
+    pub joins: u64,
+    pub drops: u64,
+    pub copied: u64,
+    pub seconds: u64,
+}
+
+impl Stats {
+    /// Adds another run's figures.
+    pub fn add(&mut self, other: &Stats) {
+        self.runs += other.runs;
+        self.events += other.events;
+        self.power_cuts += other.power_cuts;
+        self.kills += other.kills;
+        self.cuts += other.cuts;
+        self.tenures += other.tenures;
+        self.writes += other.writes;
+        self.flushes += other.flushes;
+        self.joins += other.joins;
+        self.drops += other.drops;
+        self.copied += other.copied;
+        self.seconds += other.seconds;
+    }
+}
+
+impl std::fmt::Display for Stats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Stats { runs, events, power_cuts, kills, cuts, tenures, writes, flushes, joins, drops, copied, seconds } =
+            self;
+        write!(
+            f,
+            "runs {runs}, power cuts {power_cuts}, daemons killed {kills}, links cut {cuts}, tenures {tenures}, "
+        )?;
+        write!(f, "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, ")?;
+        write!(f, "events {events}, hours {}", seconds / 3600)
+    }
+}
