@@ -23,7 +23,7 @@ mutants: tools  ## changes the rules line by line: does a test or the simulator 
 	command -v cargo-mutants >/dev/null || cargo install -q --locked cargo-mutants
 	cargo mutants -p hotspare-core --test-package hotspare-core,hotspare-tests --timeout 300 --output target $(if $(SHARD),--shard $(SHARD))
 fuzz:    ## TIME=600 (seconds for each target), TARGET=wire; needs cargo-fuzz and a nightly compiler
-	for target in $(or $(TARGET),wire session register kdl control); do mkdir -p target/fuzz/$$target && \
+	for target in $(or $(TARGET),wire volume session register kdl control); do mkdir -p target/fuzz/$$target && \
 	cargo +nightly fuzz run --fuzz-dir tests/fuzz -s none $$target target/fuzz/$$target tests/fuzz/corpus/$$target -- \
 	-max_total_time=$(or $(TIME),600) -rss_limit_mb=2048 -malloc_limit_mb=64 || exit 1; done
 lab: labtools  ## all scenarios on real systemd; NAME=power-cut for one, RUNS=20 for many

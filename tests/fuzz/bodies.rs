@@ -8,8 +8,10 @@ use hotspare_config::Config;
 use hotspare_control::{Ask, Proof, Tell};
 use hotspare_core::NodeId;
 use hotspare_core::id::fnv1a;
+use hotspare_volume::layout::{self, SHEET};
 use hotspare_wire::register::{BYTES, HEADER, REGISTER_VERSION, SLOT, read, slot};
 use hotspare_wire::session::first_tag;
+use hotspare_wire::volume::{Message, decode as decode_copy, encode_to_primary, encode_to_replica};
 use hotspare_wire::{Cluster, Endpoint, Key, Service, decode, decode_beat, encode, encode_beat};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -24,6 +26,46 @@ pub fn wire(bytes: &[u8]) -> bool {
         assert_eq!(decode_beat(&encode_beat(beat)).as_ref(), Ok(beat));
     }
     frames.is_ok() || beat.is_ok()
+}
+
+/// Any plaintext that another copy of a volume may seal, or (if it begins with a 0) the superblocks that a disk may hold, their magic
+/// and sums mended: read or refused, and what is read is written back the same.
+pub fn volume(bytes: &[u8]) -> bool {
+    if let [0, disk @ ..] = bytes {
+        return superblocks(disk);
+    }
+    let Ok(message) = decode_copy(bytes, 64) else { return false };
+    let again = match &message {
+        Message::ToReplica(message, data) => [encode_to_replica(message, data), data.clone()].concat(),
+        Message::ToPrimary(message) => encode_to_primary(message),
+    };
+    assert_eq!(decode_copy(&again[4..], 64), Ok(message));
+    true
+}
+
+fn superblocks(content: &[u8]) -> bool {
+    let mut disk = vec![0; 2 * SHEET];
+    for (place, byte) in content.iter().copied().take(2 * layout::BODY).enumerate() {
+        let at = if place < layout::BODY { place } else { SHEET + place - layout::BODY };
+        disk[at] = byte;
+    }
+    for sheet in disk.chunks_mut(SHEET) {
+        sheet[..8].copy_from_slice(b"hotspvol");
+        sheet[8..12].copy_from_slice(&layout::VOLUME_VERSION.to_be_bytes());
+        let sum = layout::sum(&sheet[..layout::BODY]).to_be_bytes();
+        sheet[layout::BODY..layout::BODY + 4].copy_from_slice(&sum);
+    }
+    let _ = layout::read_page(7, 0, 0, &disk);
+    let Ok((sequence, content)) = layout::read_superblocks(&disk) else { return false };
+    let mut again = disk.clone();
+    for number in [sequence.wrapping_sub(1), sequence] {
+        let (at, sheet) = layout::superblock(number, &content);
+        let at = usize::try_from(at).expect("small");
+        again[at..at + SHEET].copy_from_slice(&sheet);
+    }
+    let found = layout::read_superblocks(&again).expect("just written");
+    assert!(sequence == 0 || found == (sequence, content));
+    true
 }
 
 /// Two nodes and somebody between them who knows both public keys and neither private one: loses, repeats, reorders and changes

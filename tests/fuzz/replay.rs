@@ -22,6 +22,7 @@ fn text(body: fn(&str) -> bool) -> impl Fn(&[u8]) -> bool {
 fn every_corpus_is_played_and_every_target_gets_to_its_end() {
     let played = [
         ("wire", play("wire", bodies::wire)),
+        ("volume", play("volume", bodies::volume)),
         ("session", play("session", bodies::session)),
         ("register", play("register", bodies::register)),
         ("kdl", play("kdl", text(bodies::kdl))),

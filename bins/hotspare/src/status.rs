@@ -62,6 +62,9 @@ fn one(group: &GroupStatus, paint: &Paint, text: &mut String) {
         let all: Vec<_> = group.units.iter().chain(&group.addresses).map(String::as_str).collect();
         let _ = writeln!(text, "  runs        {}", all.join(", "));
     }
+    if !group.copies.is_empty() {
+        let _ = writeln!(text, "  data        these copies count: {}", group.copies.join(", "));
+    }
     let _ = writeln!(text, "  if this node died now: {}", group.if_this_node_died);
 }
 
@@ -111,6 +114,7 @@ mod tests {
             candidates: vec![candidate("alpha", true, false), candidate("beta", true, true)],
             addresses: vec!["192.0.2.10/24@eth1".into()],
             units: vec!["nginx.service".into()],
+            copies: vec!["alpha".into(), "beta".into()],
             if_this_node_died: "beta would lose its majority and stop".into(),
             why: "handed over to beta, which leads in epoch 7".into(),
         };
@@ -131,6 +135,7 @@ default  standby: stands by for beta
   votes       alpha, beta, witness (silent for 4.2 s) (quorum)
   candidates  alpha (ready), beta (leads)
   runs        nginx.service, 192.0.2.10/24@eth1
+  data        these copies count: alpha, beta
   if this node died now: beta would lose its majority and stop
 ";
         assert_eq!(render(&status, &[], false), expected);

@@ -355,7 +355,7 @@ impl GroupRun {
     /// Units whose failure is the role's.
     pub fn units_that_may_fail(&self) -> Vec<String> {
         let probes = (0..self.config.probes.len()).map(|n| self.config.probe_unit(n));
-        self.config.units.iter().cloned().chain(probes).collect()
+        self.config.volume_unit().into_iter().chain(self.config.units.iter().cloned()).chain(probes).collect()
     }
 
     pub fn paused(&self) -> bool {
@@ -419,8 +419,8 @@ impl GroupRun {
             },
             _ => match (status.abstains_for, status.live) {
                 (Some(left), _) => format!("abstains for another {}", story::span(left)),
-                (None, Some(live)) => format!("stands by for {}", name(live.holder)),
-                (None, None) => "stands by; nobody leads".into(),
+                (None, Some(live)) => format!("stands by for {}{}", name(live.holder), self.unfit(status)),
+                (None, None) => format!("stands by; nobody leads{}", self.unfit(status)),
             },
         }
     }
@@ -463,13 +463,34 @@ impl GroupRun {
                 .map(|address| format!("{}@{}", address.net, address.interface))
                 .collect(),
             units: self.config.units.clone(),
+            copies: (status.data.and_then(|data| data.copies).into_iter())
+                .flat_map(|copies| {
+                    copies.insync.iter().map(|node| config.node_name(node).to_owned()).collect::<Vec<_>>()
+                })
+                .collect(),
             if_this_node_died: self.what_if(config, me, &status, holder),
             why: self.why.clone(),
         }
     }
 
+    /// Why this node could not lead for its copy of the data.
+    fn unfit(&self, status: &Status) -> String {
+        let Some((data, volume)) = status.data.zip(self.config.volume.as_ref()) else { return String::new() };
+        match (data.fit, data.counts) {
+            (true, true) => String::new(),
+            (true, false) => {
+                "; cannot lead: its copy of the data does not count (it misses what was written last)".into()
+            }
+            (false, _) => format!(
+                "; cannot lead: its copy of the data cannot be used (hotspare-replicate status {0}; journalctl -u hotspare-replicate@{0})",
+                volume.name
+            ),
+        }
+    }
+
     fn ready_here(&self, status: &Status) -> bool {
-        status.standby && !status.paused && status.abstains_for.is_none() && status.quorum
+        let fit = status.data.is_none_or(|data| data.fit && data.counts);
+        fit && status.standby && !status.paused && status.abstains_for.is_none() && status.quorum
     }
 
     fn what_if(&self, config: &Config, me: &Node, status: &Status, holder: Option<NodeId>) -> String {

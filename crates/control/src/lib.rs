@@ -151,6 +151,9 @@ pub struct GroupStatus {
     pub candidates: Vec<CandidateLine>,
     pub addresses: Vec<String>,
     pub units: Vec<String>,
+    /// Whose copies of the group's data count; empty if it has none, or nobody knows yet.
+    #[serde(default)]
+    pub copies: Vec<String>,
     /// What would happen if this node died now.
     pub if_this_node_died: String,
     /// Why the role is where it is, in the words of the last decision seen here.

@@ -28,7 +28,7 @@ mod view;
 pub use event::{Ended, Event, Why};
 pub use fencing::FenceConfig;
 pub use request::{Request, Verdict};
-pub use status::{PeerStatus, PhaseName, Status, VoterStatus};
+pub use status::{DataStatus, PeerStatus, PhaseName, Status, VoterStatus};
 
 use crate::ballot::{Ballot, Value};
 use crate::copies::{Copies, NodeSet};

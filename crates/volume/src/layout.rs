@@ -27,7 +27,8 @@ const COPY: usize = 512;
 const SECOND: usize = 2048;
 const MAGIC: &[u8; 8] = b"hotspvol";
 const PAGE_MAGIC: &[u8; 4] = b"hsbm";
-const BODY: usize = 8 + 4 + 8 + 8 + 8 * PEERS_MAX + 8 + 8 + 8 + 8 + 8 + 1;
+/// Bytes of a copy of a superblock before its sum.
+pub const BODY: usize = 8 + 4 + 8 + 8 + 8 * PEERS_MAX + 8 + 8 + 8 + 8 + 8 + 1;
 
 /// What a copy knows of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,12 @@ pub fn metadata_bytes(shape: &Geometry, peers: usize) -> u64 {
     page_at(shape, peers, 0)
 }
 
+/// The sum of these bytes (crc32c).
+#[must_use]
+pub fn sum(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes)
+}
+
 /// Where in the metadata a page is.
 #[must_use]
 pub fn page_at(shape: &Geometry, peer: usize, page: usize) -> u64 {
@@ -101,7 +108,7 @@ pub fn superblock(sequence: u64, content: &Superblock) -> (u64, Vec<u8>) {
         sheet.extend(word.to_be_bytes());
     }
     sheet.push(u8::from(content.whole));
-    sheet.extend(crc32c::crc32c(&sheet).to_be_bytes());
+    sheet.extend(sum(&sheet).to_be_bytes());
     sheet.resize(SECOND, 0);
     sheet.extend_from_within(..);
     ((sequence % 2) * SHEET as u64, sheet)
@@ -129,7 +136,7 @@ fn read_superblock(sheet: &[u8]) -> Result<(u64, Superblock), Unusable> {
 fn read_copy(copy: &[u8]) -> Result<Option<(u64, Superblock)>, Unusable> {
     let word = |at: usize| u64::from_be_bytes(copy[at..at + 8].try_into().expect("eight"));
     let crc = u32::from_be_bytes(copy[BODY..BODY + 4].try_into().expect("four"));
-    if &copy[..8] != MAGIC || crc32c::crc32c(&copy[..BODY]) != crc {
+    if &copy[..8] != MAGIC || sum(&copy[..BODY]) != crc {
         return Ok(None);
     }
     let version = u32::from_be_bytes(copy[8..12].try_into().expect("four"));
@@ -165,7 +172,7 @@ pub fn page(volume: u64, peer: usize, page: usize, words: impl Iterator<Item = u
     sheet.extend([0; 8]);
     words.for_each(|word| sheet.extend(word.to_be_bytes()));
     sheet.resize(SHEET, 0);
-    let crc = crc32c::crc32c(&sheet[8..]).to_be_bytes();
+    let crc = sum(&sheet[8..]).to_be_bytes();
     sheet[4..8].copy_from_slice(&crc);
     sheet
 }
@@ -176,7 +183,7 @@ pub fn read_page(volume: u64, peer: usize, page: usize, sheet: &[u8]) -> Option<
     let sheet = sheet.get(..SHEET)?;
     let short = |at: usize| u32::from_be_bytes(sheet[at..at + 4].try_into().expect("four"));
     let long = |at: usize| u64::from_be_bytes(sheet[at..at + 8].try_into().expect("eight"));
-    let whole = &sheet[..4] == PAGE_MAGIC && short(4) == crc32c::crc32c(&sheet[8..]);
+    let whole = &sheet[..4] == PAGE_MAGIC && short(4) == sum(&sheet[8..]);
     let mine = long(8) == volume && short(16) as usize == peer && short(20) as usize == page;
     (whole && mine).then(|| (HEADER..SHEET).step_by(8).map(long).collect())
 }

@@ -93,14 +93,20 @@ impl Lease {
         held.known()
     }
 
+    /// The newest value that any voter is known to have accepted.
+    pub(super) fn newest_heard(&self) -> Option<Value> {
+        let heard = self.voters.values().filter_map(|view| view.accepted);
+        heard.max_by_key(|(ballot, _)| *ballot).map(|(_, value)| value)
+    }
+
     /// D5, H0: whether this node has a whole copy, by what the voters said last, and one that can be promoted, by what it says itself.
     pub(super) fn is_whole(&self) -> bool {
         if self.config.data.is_some_and(|data| !data.fit) {
             return false;
         }
-        let newest = self.voters.values().filter_map(|view| view.accepted).max_by_key(|(ballot, _)| *ballot);
         let born_here = self.config.data.is_none_or(|data| data.born_here);
-        newest.map_or(born_here, |(_, value)| value.copies.may_lead(self.config.me)) || taken_out(Fault::AnyCopyLeads)
+        self.newest_heard().map_or(born_here, |value| value.copies.may_lead(self.config.me))
+            || taken_out(Fault::AnyCopyLeads)
     }
 
     /// What a bid proposes for the copies, given the newest value there is; `None`: this node may not lead (D0, D5, D8).

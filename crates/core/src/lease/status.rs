@@ -3,6 +3,7 @@
 use super::view::Outlook;
 use super::{Lease, Phase};
 use crate::ballot::Value;
+use crate::copies::Copies;
 use crate::id::{Epoch, NodeId};
 use crate::message::LiveLease;
 use std::time::Duration;
@@ -38,10 +39,23 @@ pub struct Status {
     /// It took the role too often within an hour.
     pub too_many_moves: bool,
     pub abstains_for: Option<Duration>,
+    /// What is known of the group's data, if it has any.
+    pub data: Option<DataStatus>,
     pub voters: Vec<VoterStatus>,
     pub peers: Vec<PeerStatus>,
     /// The highest epoch seen at any voter.
     pub epoch: Epoch,
+}
+
+/// What is known of a group's data.
+#[derive(Clone, Copy, Debug)]
+pub struct DataStatus {
+    /// The copies that count, by what was heard of the voters last.
+    pub copies: Option<Copies>,
+    /// Whether this node's copy counts, as far as that is known.
+    pub counts: bool,
+    /// Whether it could be promoted, by its own word.
+    pub fit: bool,
 }
 
 /// What is known of a voter.
@@ -99,6 +113,12 @@ impl Lease {
             paused: self.pause.on,
             too_many_moves: self.moved_too_often(),
             abstains_for: self.abstain_until.filter(|_| self.abstains()).map(|until| self.now.longest_until(until)),
+            data: self.config.data.map(|data| {
+                let heard = self.newest_heard().map(|value| value.copies).filter(|copies| copies.generation != 0);
+                let copies = self.copies().or(heard);
+                let counts = copies.is_none_or(|copies| copies.may_lead(self.config.me));
+                DataStatus { copies, counts, fit: data.fit }
+            }),
             voters: self
                 .config
                 .voters
