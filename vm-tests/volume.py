@@ -139,3 +139,11 @@ with subtest("the primary is cut off: its user gets an error, nothing is acknowl
     alpha.unblock()
     wait_equal(beta, alpha)
     t.assertEqual(status(alpha)["role"], "replica")
+
+with subtest("the primary's own daemon is killed: its user loses the volume, and the other node goes on with everything"):
+    wait_writes(beta)
+    beta.succeed("systemctl kill -s KILL hotspare-replicate@data")
+    alpha.wait_for_unit("cluster-up.service", timeout=60)
+    nothing_is_lost(alpha, acknowledged(beta))
+    beta.fail("systemctl is-active writer.service hotspare-volume@data.service")
+    wait_equal(alpha, beta)

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 const REQUEST: u32 = 0x2560_9513;
 const REPLY: u32 = 0x6744_6698;
@@ -19,8 +19,11 @@ const PIECE: u64 = BLOCK * PIECE_BLOCKS;
 const DATA_MAX: u32 = 32 << 20;
 /// Has flags, flush, FUA, trim, write zeroes, several connections.
 const FLAGS: u16 = 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
-/// Requests of one connection that are under way; further ones are read when one of these has ended.
+/// Requests of one connection that are under way, and their bytes; further ones are read when one of these has ended.
 const DEPTH: usize = 256;
+const BYTES_MAX: u64 = 64 << 20;
+/// Connections at a time.
+const CONNECTIONS_MAX: usize = 16;
 /// The smallest, the best and the largest request.
 const SIZES: [u32; 3] = [4096, 65536, DATA_MAX];
 
@@ -44,9 +47,35 @@ pub struct Piece {
     place: usize,
 }
 
+/// What a connection may still take in.
+#[derive(Default)]
+struct Room {
+    taken: Mutex<(usize, u64)>,
+    left: Condvar,
+}
+
+impl Room {
+    /// Waits until there is room for one more request of so many bytes.
+    fn enter(&self, bytes: u64) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while taken.0 >= DEPTH || (taken.0 > 0 && taken.1 + bytes > BYTES_MAX) {
+            taken = self.left.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = (taken.0 + 1, taken.1 + bytes);
+    }
+
+    fn leave(&self, bytes: u64) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = (taken.0 - 1, taken.1 - bytes);
+        self.left.notify_one();
+    }
+}
+
 /// A request, whose pieces end one by one.
 struct Whole {
     handle: u64,
+    /// What it takes of the room of its connection.
+    bytes: u64,
     reads: bool,
     left: AtomicUsize,
     failed: AtomicBool,
@@ -112,33 +141,29 @@ fn serve(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
     if !handshake(&mut wire, server)? {
         return Ok(());
     }
-    server.open.lock().unwrap_or_else(PoisonError::into_inner).push(stream.try_clone()?);
+    {
+        let mut open = server.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|other| other.peer_addr().is_ok()); // those that are gone
+        if open.len() >= CONNECTIONS_MAX {
+            return Err(bad(format!("there are {CONNECTIONS_MAX} NBD connections already")));
+        }
+        open.push(stream.try_clone()?);
+    }
     let (replies, ended) = sync_channel::<Arc<Whole>>(DEPTH);
     let mut back = stream.try_clone()?;
-    let under_way = Arc::new((Mutex::new(0_usize), std::sync::Condvar::new()));
-    let room = under_way.clone();
+    let room = Arc::new(Room::default());
+    let freed = room.clone();
     std::thread::Builder::new().name("nbd-replies".into()).spawn(move || {
         for whole in ended {
             let gone = reply(&mut back, &whole).is_err();
-            *room.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-            room.1.notify_one();
+            freed.leave(whole.bytes);
             if gone {
                 let _ = back.shutdown(std::net::Shutdown::Both);
             }
         }
     })?;
-    loop {
-        {
-            let mut count = under_way.0.lock().unwrap_or_else(PoisonError::into_inner);
-            while *count >= DEPTH {
-                count = under_way.1.wait(count).unwrap_or_else(PoisonError::into_inner);
-            }
-            *count += 1;
-        }
-        if !request(&mut wire, server, &replies)? {
-            return Ok(());
-        }
-    }
+    while request(&mut wire, server, (&room, &replies))? {}
+    Ok(())
 }
 
 /// Greets and haggles; false: the client went away in peace.
@@ -202,7 +227,11 @@ fn option_reply(wire: &mut &UnixStream, option: u32, kind: u32, data: &[u8]) -> 
 }
 
 /// Reads one request and hands it to the engine; false: the client says goodbye.
-fn request(wire: &mut &UnixStream, server: &Server, replies: &SyncSender<Arc<Whole>>) -> io::Result<bool> {
+fn request(
+    wire: &mut &UnixStream,
+    server: &Server,
+    (room, replies): (&Room, &SyncSender<Arc<Whole>>),
+) -> io::Result<bool> {
     let head: [u8; 28] = take(wire)?;
     let word = |at: usize| u64::from_be_bytes(head[at..at + 8].try_into().expect("eight"));
     if u32::from_be_bytes(head[..4].try_into().expect("four")) != REQUEST {
@@ -225,11 +254,14 @@ fn request(wire: &mut &UnixStream, server: &Server, replies: &SyncSender<Arc<Who
     if (data || op == Some(Op::Read)) && length > DATA_MAX {
         return Err(bad(format!("an NBD request is for {length} bytes, more than {DATA_MAX}")));
     }
+    let bytes = if data || op == Some(Op::Read) { u64::from(length) } else { 0 };
+    room.enter(bytes);
     let whole_range = Range { at, len: u64::from(length) };
     let pieces = if op == Some(Op::Flush) { vec![Range { at: 0, len: 0 }] } else { cut(whole_range) };
     let count = pieces.len().max(1);
     let whole = Arc::new(Whole {
         handle,
+        bytes,
         reads: op == Some(Op::Read),
         left: AtomicUsize::new(count),
         failed: AtomicBool::new(false),

@@ -15,8 +15,8 @@
 
 use crate::disk::{Cell, sectors};
 use crate::user::Pending;
-use crate::world::{GENERATION, World, id, index};
-use hotspare_volume::{Range, layout};
+use crate::world::{GENERATION, VOLUME, World, id, index};
+use hotspare_volume::{Range, Volume, layout};
 
 /// What was promised.
 pub struct Ledger {
@@ -146,13 +146,16 @@ pub fn history_begins(world: &mut World, node: usize, epoch: u64) {
     }
 }
 
-fn marked_on_disk(world: &World, node: usize, other: usize, extent: usize) -> u64 {
-    let meta = &world.nodes[node].disk.meta;
+/// What is marked on the disk of `node` for `other`, by extents.
+fn marked_on_disk(world: &World, node: usize, other: usize) -> Vec<u64> {
+    let (meta, shape) = (&world.nodes[node].disk.meta, &world.shape);
     let slot = if other > node { other - 1 } else { other };
-    let (page, place) = (extent / world.shape.page_extents, extent % world.shape.page_extents);
-    let at = usize::try_from(layout::page_at(&world.shape, slot, page)).expect("small");
-    let words = layout::read_page(0xB10C, slot, page, &meta[at..at + layout::SHEET]);
-    words.map_or(u64::MAX, |words| words[place])
+    let page = |page| {
+        let at = usize::try_from(layout::page_at(shape, slot, page)).expect("small");
+        let words = layout::read_page(VOLUME, slot, page, &meta[at..at + layout::SHEET]);
+        words.unwrap_or_else(|| vec![u64::MAX; shape.page_extents]).into_iter().take(shape.page_extents)
+    };
+    (0..shape.pages()).flat_map(page).collect()
 }
 
 /// `differences_are_marked`.
@@ -169,15 +172,19 @@ fn check_pair(world: &World, one: usize, other: usize) {
     let differs = |at: &usize| {
         first.disk.cells[*at] != second.disk.cells[*at] || first.disk.at_worst(*at) != second.disk.at_worst(*at)
     };
-    for at in (0..first.disk.cells.len()).filter(differs) {
+    let mut differing = (0..first.disk.cells.len()).filter(differs).peekable();
+    if differing.peek().is_none() {
+        return;
+    }
+    let [mine, theirs] = [marked_on_disk(world, one, other), marked_on_disk(world, other, one)];
+    for at in differing {
         let (extent, mask) = world.shape.touched(Range { at: at as u64 * 512, len: 512 }).next().expect("one");
-        let disk = marked_on_disk(world, one, other, extent) | marked_on_disk(world, other, one, extent);
+        let disk = mine[extent] | theirs[extent];
         assert!(disk & mask != 0, "differences_are_marked: sector {at} of nodes {one} and {other}, on neither disk");
-        let memory = |node: usize, peer: usize| match &world.nodes[node].volume {
-            Some(volume) => volume.marked(id(peer), extent),
-            None => marked_on_disk(world, node, peer, extent),
+        let memory = |volume: &Option<Volume>, peer: usize, disk: u64| {
+            volume.as_ref().map_or(disk, |volume| volume.marked(id(peer), extent))
         };
-        let memory = memory(one, other) | memory(other, one);
+        let memory = memory(&first.volume, other, mine[extent]) | memory(&second.volume, one, theirs[extent]);
         assert!(
             memory & mask != 0,
             "differences_are_marked: sector {at} of nodes {one} and {other}, in neither memory"
