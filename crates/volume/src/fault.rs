@@ -21,8 +21,8 @@ pub enum VolumeFault {
     NoIntentAtReplica,
     /// R4: bits go only when a write is flushed on both sides.
     ClearedWhenAcked,
-    /// R4: and on this side too.
-    ClearedWithoutLocal,
+    /// R4: on both, not on either.
+    ClearedByEither,
     /// R4: nobody is served before every copy that counts is equal to this one.
     ServesBeforeEqual,
     /// R5: a copy that is made whole again is not whole meanwhile.

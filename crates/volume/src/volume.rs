@@ -236,7 +236,8 @@ impl Volume {
     /// What the copies say of who has what on disk, as far as this copy may conclude from it (R4).
     pub(crate) fn clear_bits(&mut self, durable: &[(NodeId, u64)], own: u64) {
         for (node, number) in durable {
-            let both = if taken_out(VolumeFault::ClearedWithoutLocal) { *number } else { own.min(*number) };
+            let either = taken_out(VolumeFault::ClearedByEither);
+            let both = if either { own.max(*number) } else { own.min(*number) };
             if let Some(slot) = self.slot(*node) {
                 self.bits.clear_up_to(slot, both);
             }

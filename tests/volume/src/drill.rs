@@ -99,7 +99,7 @@ fn seeded() -> Vec<(hotspare_volume::fault::VolumeFault, &'static str, &'static 
         (F::NoIntent, "R4", "a write does not wait for its intent"),
         (F::NoIntentAtReplica, "R4", "a replica's write does not wait for its intent"),
         (F::ClearedWhenAcked, "R4", "bits go when a write is acknowledged, flushed or not"),
-        (F::ClearedWithoutLocal, "R4", "bits go when the other side is flushed"),
+        (F::ClearedByEither, "R4", "bits go when either side is flushed"),
         (F::ServesBeforeEqual, "R4, D8", "a new primary serves what another copy that counts may not have"),
         (F::TargetStaysWhole, "R5", "a copy that is resynced is said to be whole meanwhile"),
         (F::JoinsTooEarly, "R5", "a copy joins before all is copied"),
