@@ -122,8 +122,9 @@ pub fn serves_when_equal(world: &World, leader: usize) {
 
 /// `half_is_marked`: a block arrives at a copy that does not count.
 pub fn half_is_marked(world: &World, from: usize, to: usize) {
-    let counts = world.nodes[from].client.is_none_or(|client| client.acks().contains(id(to)));
-    if counts || world.record.set.contains(id(to)) {
+    // From whoever leads now: what a tenure that is over sends is not taken in.
+    let Some(client) = world.nodes[from].client.filter(|client| client.epoch == world.record.epoch) else { return };
+    if client.acks().contains(id(to)) || world.record.set.contains(id(to)) {
         return;
     }
     let content = layout::read_superblocks(&world.nodes[to].disk.meta).map(|(_, content)| content);
