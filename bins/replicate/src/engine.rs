@@ -77,7 +77,8 @@ pub struct Engine {
     pub words: Sender<Word>,
     lines: BTreeMap<(NodeId, u64), Line>,
     pieces: HashMap<u64, Piece>,
-    works: HashMap<u64, Shared>,
+    /// What came to be written here, and in which session.
+    works: HashMap<u64, (u64, Shared)>,
     reads: HashMap<u64, Shared>,
     /// Reads of requests under way: disk task to tag.
     asked: HashMap<u64, u64>,
@@ -158,27 +159,30 @@ impl Engine {
                 self.handle(Input::Request(request));
             }
             News::Done { id, ok, bytes } => {
-                if let Some(bytes) = bytes {
-                    self.reads.insert(id, bytes);
+                let piece = self.asked.remove(&id).and_then(|tag| self.pieces.get_mut(&tag));
+                match (piece, bytes) {
+                    // Its completion may be held back until the lease is renewed.
+                    (Some(piece), bytes) => piece.bytes = bytes,
+                    (None, Some(bytes)) => drop(self.reads.insert(id, bytes)),
+                    (None, None) => {}
                 }
                 self.handle(Input::Done { id, ok });
                 self.reads.remove(&id);
-                self.asked.remove(&id);
             }
             News::Connected { peer, session, line } => {
                 self.lines.retain(|(other, _), _| *other != peer);
                 self.lines.insert((peer, session), line);
-                self.works.clear(); // of a session that is over
                 self.handle(Input::Connected { peer, session });
             }
             News::Disconnected { peer, session } => {
                 self.lines.remove(&(peer, session));
+                self.works.retain(|_, (of, _)| *of != session); // what has begun has its bytes already
                 self.handle(Input::Disconnected { peer, session });
             }
             News::FromPrimary { peer, session, message, bytes } => {
                 self.next_bytes += 1;
                 if !bytes.is_empty() {
-                    self.works.insert(self.next_bytes, Arc::new(Buffer::from(bytes.as_slice())));
+                    self.works.insert(self.next_bytes, (session, Arc::new(Buffer::from(bytes.as_slice()))));
                 }
                 self.handle(Input::FromPrimary { peer, session, message, bytes: self.next_bytes });
             }
@@ -227,9 +231,7 @@ impl Engine {
             Command::Close { peer, session } => drop(self.lines.remove(&(peer, session))),
             Command::Complete { tag, ok } => {
                 if let Some(piece) = self.pieces.remove(&tag) {
-                    let read = self.asked.iter().find(|(_, asked)| **asked == tag).map(|(id, _)| *id);
-                    let bytes = read.and_then(|id| self.reads.get(&id).cloned());
-                    piece.end(ok, bytes);
+                    piece.end(ok);
                 }
             }
             Command::Want { epoch, set } => {
@@ -262,7 +264,7 @@ impl Engine {
         match source {
             Source::Request(tag) => self.pieces.get(&tag).and_then(|piece| piece.bytes.clone()),
             Source::Read(id) => self.reads.get(&id).cloned(),
-            Source::Work(work) => self.works.get(&work).cloned(),
+            Source::Work(work) => self.works.get(&work).map(|(_, bytes)| bytes.clone()),
         }
     }
 

@@ -42,6 +42,7 @@ pub struct Server {
 pub struct Piece {
     pub op: Op,
     pub range: Range,
+    /// What is to be written, or what was read.
     pub bytes: Option<Shared>,
     whole: Arc<Whole>,
     place: usize,
@@ -85,12 +86,12 @@ struct Whole {
 
 impl Piece {
     /// This piece has ended. The reply goes out with the last one.
-    pub fn end(self, ok: bool, bytes: Option<Shared>) {
-        if !ok {
+    pub fn end(self, ok: bool) {
+        if !ok || (self.whole.reads && self.bytes.is_none()) {
             self.whole.failed.store(true, Ordering::Relaxed);
         }
-        if let Some(bytes) = bytes {
-            self.whole.pieces.lock().unwrap_or_else(PoisonError::into_inner)[self.place] = Some(bytes);
+        if self.whole.reads {
+            self.whole.pieces.lock().unwrap_or_else(PoisonError::into_inner)[self.place] = self.bytes;
         }
         if self.whole.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let replies = self.whole.replies.clone();
@@ -281,11 +282,11 @@ fn request(
                 let tag = server.next.fetch_add(1, Ordering::Relaxed);
                 let _ = server.news.send(News::Request { tag, piece });
             }
-            _ => piece.end(false, None),
+            _ => piece.end(false),
         }
     }
     if pieces.is_empty() {
-        Piece { op: Op::Flush, range: whole_range, bytes: None, whole, place: 0 }.end(false, None);
+        Piece { op: Op::Flush, range: whole_range, bytes: None, whole, place: 0 }.end(false);
     }
     Ok(true)
 }
@@ -318,6 +319,52 @@ fn reply(back: &mut UnixStream, whole: &Whole) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_of_two_pieces() -> (Vec<Piece>, std::sync::mpsc::Receiver<Arc<Whole>>) {
+        let (replies, ended) = sync_channel(1);
+        let (left, failed, pieces) = (AtomicUsize::new(2), AtomicBool::new(false), Mutex::new(vec![None; 2]));
+        let whole = Arc::new(Whole { handle: 7, bytes: 1024, reads: true, left, failed, pieces, replies });
+        let piece = |place: usize| {
+            let bytes = Some(Arc::new(Buffer::from([u8::try_from(place).unwrap(); 512].as_slice())));
+            Piece { op: Op::Read, range: Range { at: 0, len: 512 }, bytes, whole: whole.clone(), place }
+        };
+        (vec![piece(0), piece(1)], ended)
+    }
+
+    /// What goes over the wire for a request that has ended.
+    fn answer(whole: &Whole) -> Vec<u8> {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        reply(&mut ours, whole).unwrap();
+        drop(ours);
+        let mut said = Vec::new();
+        theirs.read_to_end(&mut said).unwrap();
+        said
+    }
+
+    #[test]
+    fn a_read_is_answered_when_all_of_it_is_there_in_order_and_with_an_error_if_any_of_it_is_not() {
+        let (mut pieces, ended) = read_of_two_pieces();
+        pieces.pop().unwrap().end(true);
+        assert!(ended.try_recv().is_err(), "half of it");
+        pieces.pop().unwrap().end(true);
+        let said = answer(&ended.try_recv().unwrap());
+        assert_eq!((said.len(), &said[4..8], said[16], said[16 + 512]), (16 + 1024, [0; 4].as_slice(), 0, 1));
+        for (ok, lost) in [(false, false), (true, true)] {
+            let (mut pieces, ended) = read_of_two_pieces();
+            pieces.pop().unwrap().end(true);
+            let mut piece = pieces.pop().unwrap();
+            if lost {
+                piece.bytes = None;
+            }
+            piece.end(ok);
+            let said = answer(&ended.try_recv().unwrap());
+            assert_eq!(
+                (said.len(), said[7]),
+                (16, 5),
+                "an error, and no data that the client would take for the next reply"
+            );
+        }
+    }
 
     #[test]
     fn long_ranges_are_cut_and_none_overflows() {
