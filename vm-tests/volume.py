@@ -32,7 +32,8 @@ def wait_writes(node) -> int:
 
 
 def acknowledged(node, which: str = "") -> int:
-    return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || echo 0"))
+    # Nothing in it yet, or no such file: nothing was acknowledged so far.
+    return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || true").strip() or 0)
 
 
 def nothing_is_lost(node, number: int) -> None:
