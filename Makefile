@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools help demo test unit sim simvolume faults mutants fuzz model torture lab vm bench check fix build install tools
+.PHONY: labtools vmtools help demo test unit sim simvolume faults mutants fuzz model torture lab vm bench check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim
@@ -8,7 +8,7 @@ help:    ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 demo: labtools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=alpha` leaves it up with a prompt
 	@vm-tests/run --demo $(if $(SHELL_IN),--shell $(SHELL_IN))
-test: check unit sim lab  ## everything that CI runs
+test: check unit sim lab vm ## everything that CI runs
 unit: tools  ## unit, golden and command-line tests
 	cargo nextest run --workspace
 sim:     ## the simulators: TIME=180 (seconds, and a quarter of it for volumes), or SEED=7 PROFILE=heavy-loss for the story of one run
@@ -34,8 +34,8 @@ bench: labtools  ## outages seen by a client, next to keepalived in the same run
 	vm-tests/run --bench --runs $(or $(RUNS),20)
 model:   ## every state of register, lease, parking, hand-over and of the copies at small bounds
 	cargo run -q --profile sim -p hotspare-model
-vm:      ## scenarios that need a kernel of their own: none yet
-	@echo "no scenario needs a virtual machine yet"
+vm: vmtools ## scenarios on virtual machines with kernels of their own (emulated): NAME=vm-database for one, RUNS=20 for many
+	vm-tests/run --vm $(if $(RUNS),--runs $(RUNS)) $(NAME)
 check: tools  ## reads only: format, lints, tidy, licences
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings
@@ -50,5 +50,7 @@ tools:   ## what the other targets need on Debian
 	@vm-tests/tools.sh
 labtools:
 	@vm-tests/tools.sh lab
+vmtools:
+	@vm-tests/tools.sh vm
 install: ## DESTDIR=... PREFIX=/usr: binaries, units, generator, catalog, man pages, completions, D-Bus policy
 	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) PROGRAMS="$(PROGRAMS)" units/install.sh

@@ -13,6 +13,7 @@ for unit in units/system/*; do
     install -D -m 644 "$unit" "$lib/systemd/system/$(basename "$unit")"
     sed -i "s#@BINDIR@#$prefix/bin#" "$lib/systemd/system/$(basename "$unit")"
 done
+install -D -m 644 units/udev/61-hotspare.rules "$lib/udev/rules.d/61-hotspare.rules"
 install -D -m 644 units/sysusers.d/hotspare.conf "$lib/sysusers.d/hotspare.conf"
 install -D -m 644 units/dbus-1/system.d/org.hotspare.conf "$dest$prefix/share/dbus-1/system.d/org.hotspare.conf"
 for file in units/dbus-1/interfaces/*.xml; do

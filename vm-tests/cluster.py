@@ -11,12 +11,15 @@ from pathlib import Path
 
 from machine import Log, MachineError
 from nspawn import NETWORKS, Nspawn, sh
+from qemu import PACKAGES as VM_PACKAGES
+from qemu import Qemu
 
 REPO = Path(__file__).resolve().parent.parent
 LAB = REPO / ".lab"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived,jq"
+    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived,jq,postgresql-client"
 )
+MACHINES = (f"{PACKAGES},{VM_PACKAGES}", "virtual machines")
 SUITE = "trixie"
 NODES = ["alpha", "beta", "witness", "client"]
 VIP4, VIP6 = "192.0.2.100", "2001:db8:1::100"
@@ -53,16 +56,16 @@ def mirror() -> str:
     return found[0]
 
 
-def prepare(log: Log) -> tuple[Path, Path]:
-    """The Debian tree and the installed toolkit, made once and kept under .lab/."""
+def debian(log: Log, packages: str, what: str) -> Path:
+    """A Debian tree with these packages, made once and kept under .lab/."""
     LAB.mkdir(exist_ok=True)
-    key = hashlib.sha256(f"{SUITE} {PACKAGES}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{SUITE} {packages}".encode()).hexdigest()[:12]
     tree = LAB / f"tree-{key}"
     if not tree.exists():
-        with log.nested(f"making a Debian {SUITE} tree (once)"):
+        with log.nested(f"making a Debian {SUITE} tree for {what} (once)"):
             tar, fresh = LAB / f"tree-{key}.tar", LAB / f"tree-{key}.new"
             done = subprocess.run(
-                ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(tar), mirror()],
+                ["mmdebstrap", "--variant=minbase", f"--include={packages}", SUITE, str(tar), mirror()],
                 capture_output=True, text=True, check=False,
             )
             if done.returncode != 0:
@@ -72,6 +75,12 @@ def prepare(log: Log) -> tuple[Path, Path]:
             sh("tar", "-xf", str(tar), "-C", str(fresh))
             tar.unlink()
             fresh.rename(tree)
+    return tree
+
+
+def prepare(log: Log) -> tuple[Path, Path]:
+    """The Debian tree of the containers and the installed toolkit, made once and kept under .lab/."""
+    tree = debian(log, PACKAGES, "containers")
     with log.nested("building hotspare (release)"):
         done = subprocess.run(["cargo", "build", "--release", "--workspace", "--quiet"], cwd=REPO, check=False)
         if done.returncode != 0:
@@ -108,17 +117,25 @@ def sh_env(command: list[str], environment: dict[str, str]) -> None:
 class Cluster:
     """Fresh machines for one scenario."""
 
-    def __init__(self, tree: Path, installed: Path, log: Log, more: str = "", peer: dict[str, str] | None = None) -> None:
-        """`peer`: not hotspare but another program, its files by node and path; nginx runs everywhere then."""
+    def __init__(
+        self, tree: Path, installed: Path, log: Log, more: str = "", peer: dict[str, str] | None = None, machines: tuple[str, ...] = ()
+    ) -> None:
+        """`peer`: not hotspare but another program, its files by node and path; nginx runs everywhere then. `machines` are virtual
+        machines, the others containers."""
         self.log, self.peer = log, peer
         self.work = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
-        sh("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.work))
+        sh("mount", "-t", "tmpfs", "-o", f"size={10 if machines else 4}g", "tmpfs", str(self.work))
         numbers = {name: number for number, name in enumerate(sorted(NODES), 1)}
         # alpha 1, beta 2, client 3, witness 4: sorted, as the NixOS driver numbers them.
         hosts = "".join(f"{NETWORKS[1][0]}.{number} {name}\n" for name, number in numbers.items())
         hosts += f"{VIP4} vip\n{VIP6} vip6\n"
-        lower = f"{installed}:{tree}"
-        self.machines = {name: Nspawn(name, numbers[name], Path(lower), self.work, log, hosts) for name in NODES}
+        big = debian(log, *MACHINES) if machines else tree
+
+        def machine(name: str) -> Nspawn:
+            kind, base = (Qemu, big) if name in machines else (Nspawn, tree)
+            return kind(name, numbers[name], Path(f"{installed}:{base}"), self.work, log, hosts)
+
+        self.machines = {name: machine(name) for name in NODES}
         self._configure(more)
 
     def _configure(self, more: str) -> None:

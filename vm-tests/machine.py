@@ -6,6 +6,7 @@ here, so that a scenario reads the same on every backend.
 
 from __future__ import annotations
 
+import base64
 import shlex
 import sys
 import time
@@ -153,6 +154,11 @@ class Machine:
         self.wait_until_fails(f"nc -z {addr} {port}", timeout)
 
     # ---- the rest ----
+
+    def copy_text(self, path: str, text: str) -> None:
+        """Writes a file there, whatever is in it."""
+        encoded = base64.b64encode(text.encode()).decode()
+        self.succeed(f"echo {encoded} | base64 -d > {shlex.quote(path)}")
 
     def wait_booted(self) -> None:
         self._until("should boot", lambda: (self.run("systemctl is-system-running --wait", 60)[0] in (0, 1), ""), 60)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what the targets need on a Debian machine, once. With `lab` only what the demo and the scenarios need.
+# Installs what the targets need on a Debian machine, once. With `lab` only what the demo and the scenarios need, with `vm` what those on virtual machines need.
 set -euo pipefail
 need=()
 want() { command -v "$1" >/dev/null || need+=("$2"); }
@@ -11,6 +11,8 @@ want cc gcc
 want nsenter util-linux
 want systemd-analyze systemd
 want dbus-daemon dbus
+want mkfs.ext4 e2fsprogs
+[ "${1:-}" = lab ] || want qemu-system-x86_64 qemu-system-x86
 if [ ${#need[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "missing: ${need[*]}; run this as root once, or install them" >&2; exit 77; }
     echo "installing ${need[*]} ..."
@@ -23,6 +25,6 @@ if instances=/proc/sys/fs/inotify/max_user_instances; [ "$(id -u)" = 0 ] && [ "$
     echo 'fs.inotify.max_user_instances is 1024 from now on, until the next boot'
     echo 1024 > $instances || true
 fi
-[ "${1:-}" = lab ] && exit 0
+[ -n "${1:-}" ] && exit 0
 command -v cargo-nextest >/dev/null || { echo 'installing cargo-nextest (once) ...'; cargo install -q --locked cargo-nextest; }
 command -v cargo-deny >/dev/null || { echo 'installing cargo-deny (once) ...'; cargo install -q --locked cargo-deny; }

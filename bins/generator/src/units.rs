@@ -4,7 +4,7 @@
 //! Gate and `vip-claim` start while clients wait, so their sandbox has no mount namespace: setting one up costs more
 //! time than the two programs need for all they do. They are confined by capabilities instead.
 
-use hotspare_config::{Group, Probe, ProbeKind};
+use hotspare_config::{Frontend, Group, Mount, Probe, ProbeKind, Volume};
 use std::collections::BTreeMap;
 
 /// Where the programs are.
@@ -80,12 +80,16 @@ pub fn of_group(group: &Group) -> Files {
         files.insert(names.path(what), path(&names, (what, condition), &target));
     }
     let volume = group.volume_unit();
+    let mount = group.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
     for (n, unit) in group.units.iter().enumerate() {
-        let before = n.checked_sub(1).map(|n| &group.units[n]).or(volume.as_ref());
+        let before = n.checked_sub(1).map(|n| &group.units[n]).or(mount.as_ref()).or(volume.as_ref());
         files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, before));
     }
     if let (Some(unit), Some(volume)) = (&volume, &group.volume) {
-        files.insert(unit.clone(), volume_unit(&names, &volume.name));
+        files.insert(unit.clone(), volume_unit(&names, volume));
+        if let Some(mount) = &volume.mount {
+            files.insert(mount.unit(), mount_unit(&names, (volume, unit), mount));
+        }
     }
     for unit in &group.standby_units {
         files.insert(format!("{unit}.d/50-hotspare.conf"), standby_unit(&names, &addresses));
@@ -118,7 +122,8 @@ fn header(what: &str) -> String {
 fn everything(group: &Group, addresses: &[String]) -> String {
     let probes = (0..group.probes.len()).map(|n| group.probe_unit(n));
     let units = group.units.iter().chain(addresses).cloned();
-    group.volume_unit().into_iter().chain(units).chain(probes).collect::<Vec<_>>().join(" ")
+    let mount = group.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
+    group.volume_unit().into_iter().chain(mount).chain(units).chain(probes).collect::<Vec<_>>().join(" ")
 }
 
 fn primary(names: &Names, addresses: &[String]) -> String {
@@ -266,9 +271,7 @@ fn enter(names: &Names) -> String {
 fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
     let gate = names.gate();
     // Not `Requires=`: a unit that is enabled elsewhere would fail at every boot of a standby, instead of not being started.
-    let open =
-        |volume: &hotspare_config::Volume| format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name);
-    let needs = names.0.volume.as_ref().map(open).unwrap_or_default();
+    let needs = names.0.volume.as_ref().map(behind_the_volume).unwrap_or_default();
     let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
     let mut text = format!(
         "{}[Unit]\n{assert}{needs}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
@@ -298,18 +301,48 @@ fn standby_unit(names: &Names, addresses: &[String]) -> String {
 
 /// The volume is served while the role is here. What it needs of the machine is the copy's own daemon, which runs in both roles; when
 /// that dies, this fails, and the role goes to a node with a better copy.
-fn volume_unit(names: &Names, volume: &str) -> String {
-    let (gate, copy) = (names.gate(), format!("hotspare-replicate@{volume}.service"));
+fn volume_unit(names: &Names, volume: &Volume) -> String {
+    let (gate, copy) = (names.gate(), format!("hotspare-replicate@{}.service", volume.name));
+    // The kernel's client may be a module; where it is built in, that is no failure.
+    let module = if volume.frontend == Frontend::Nbd { " modprobe@nbd.service" } else { "" };
+    let wants = if module.is_empty() { String::new() } else { format!("Wants={}\n", module.trim()) };
+    let volume = &volume.name;
     format!(
-        "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}After={gate} {copy}\n\
+        "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}{wants}After={gate} {copy}{module}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
          [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/hotspare-replicate serve {volume}\nTimeoutStartSec=90\nTimeoutStopSec=10\n\
-         LimitCORE=0\nOOMScoreAdjust=-1000\n",
+         LimitCORE=0\nLimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\n",
         header("The volume: first up and last down"),
         names.name(),
         names.primary(),
         names.name(),
         names.slice(),
+        assert = behind_the_gate(names),
+    )
+}
+
+/// What a unit that uses the volume finds when it starts.
+fn behind_the_volume(volume: &Volume) -> String {
+    let open = format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name);
+    let mounted = volume.mount.as_ref().map(|mount| format!("AssertPathIsMountPoint={}\n", mount.place));
+    open + &mounted.unwrap_or_default()
+}
+
+/// The file system on the volume. Without the default dependencies: it is not one of the machine's own, and comes long after them.
+fn mount_unit(names: &Names, (volume, unit): (&Volume, &str), mount: &Mount) -> String {
+    let gate = names.gate();
+    let options = mount.options.as_ref().map(|options| format!("Options={options}\n")).unwrap_or_default();
+    format!(
+        "{}[Unit]\nDescription=File system of the volume {name}\nDocumentation=man:hotspare-replicate(8)\n{assert}\
+         AssertPathExists=/run/hotspare-replicate/{name}.open\nDefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n\
+         After={gate} {unit}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
+         [Mount]\nWhat=/dev/hotspare/{name}\nWhere={}\nType={}\n{options}TimeoutSec=60\n",
+        header("The file system on the volume: behind it, and before everything that uses it"),
+        names.primary(),
+        names.name(),
+        mount.place,
+        mount.kind,
+        name = volume.name,
         assert = behind_the_gate(names),
     )
 }

@@ -27,6 +27,9 @@ pub enum Act {
         /// Also over a copy that is there already, which is lost.
         #[arg(long)]
         again: bool,
+        /// Make a file system on it first; what is on the backing is lost.
+        #[arg(long, value_name = "TYPE", requires = "first", value_parser = ["ext4", "xfs", "btrfs"])]
+        format: Option<String>,
     },
     /// Run the copy: be written to, or take in what another node writes. hotspare-replicate@VOLUME.service does this.
     Run {

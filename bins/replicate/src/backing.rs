@@ -12,11 +12,15 @@ use hotspare_volume::bits::Bits;
 use hotspare_volume::geometry::BLOCK;
 use hotspare_volume::layout::{self, PAGE_WORDS, PEERS_MAX, SHEET, Superblock, Unusable};
 use hotspare_volume::{Geometry, Range};
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, OFlag, fallocate};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// An open backing. Nobody else of ours has it open.
 pub struct Backing {
@@ -39,6 +43,19 @@ pub fn data_bytes(total: u64) -> u64 {
     size - size % ALIGN as u64
 }
 
+/// Waits for whoever has it for a moment: udev locks a device while it looks at what has just been written to it.
+fn lock(mut file: File) -> Result<Flock<File>, Errno> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EAGAIN)) if Instant::now() < deadline => file = back,
+            Err((_, error)) => return Err(error),
+        }
+        std::thread::sleep(Duration::from_millis(20)); // flock(2) has no timeout
+    }
+}
+
 fn shape(size: u64) -> Geometry {
     Geometry { size, block: BLOCK, page_extents: PAGE_WORDS }
 }
@@ -58,12 +75,11 @@ impl Backing {
         if !is_device && !kind.file_type().is_file() {
             return Err(Failure::new(Exit::Config, format!("{shown} is neither a block device nor a file")));
         }
-        let lock = Flock::lock(held, FlockArg::LockExclusiveNonblock);
-        let lock = lock.map_err(|(_, error)| Failure::new(Exit::TempFail, format!("{shown} is in use: {error}")))?;
+        let lock = lock(held).map_err(|error| Failure::new(Exit::TempFail, format!("{shown} is in use: {error}")))?;
         // A device that somebody has mounted cannot be opened exclusively.
         let exclusive = if is_device { OFlag::O_EXCL } else { OFlag::empty() };
         let data = open(OFlag::O_DIRECT | exclusive).or_else(|error| match error.raw_os_error() {
-            Some(code) if code == nix::errno::Errno::EINVAL as i32 => open(exclusive), // a file system without it
+            Some(code) if code == Errno::EINVAL as i32 => open(exclusive), // a file system without it
             _ => Err(error),
         });
         let data =

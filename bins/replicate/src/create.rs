@@ -5,15 +5,28 @@ use crate::place;
 use hotspare_config::{Group, Node, Volume};
 use hotspare_core::{Epoch, NodeId};
 use hotspare_daemon::{Exit, Failure};
-use hotspare_volume::Superblock;
 use hotspare_volume::geometry::BLOCK;
 use hotspare_volume::layout::{self, PEERS_MAX, Unusable};
+use hotspare_volume::{Range, Superblock};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-/// Makes this node's copy. With `first` the data on the backing is the volume's data; elsewhere all of it is copied there.
-pub fn create(group: &Group, volume: &Volume, me: &Node, (first, again): (bool, bool)) -> Result<Exit, Failure> {
+/// How a copy is made.
+pub struct Making<'a> {
+    /// The data on the backing is the volume's data; elsewhere all of it is copied there.
+    pub first: bool,
+    /// Also over a copy that is there.
+    pub again: bool,
+    /// The file system to be made on it.
+    pub format: Option<&'a str>,
+}
+
+/// Makes this node's copy.
+pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) -> Result<Exit, Failure> {
+    let Making { first, again, format } = *making;
     let path = place(group, volume, me)?;
     let shown = path.display();
-    let backing = Backing::open(path)?;
+    let mut backing = Backing::open(path)?;
     let found = backing.superblock().map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
     if let (Ok((_, content)), false) = (&found, again) {
         let message = format!(
@@ -22,6 +35,16 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, (first, again): (bool, 
             if content.whole { "whole" } else { "not whole" }
         );
         return Err(Failure::new(Exit::CantCreate, message));
+    }
+    if let Some(kind) = format {
+        let size = backing.size;
+        drop(backing); // or mkfs finds it in use
+        make_file_system(kind, path, size)?;
+        backing = Backing::open(path)?;
+    } else if first {
+        let head =
+            backing.read(Range { at: 0, len: BLOCK }).map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
+        fits(&shown.to_string(), head.bytes(), backing.size)?;
     }
     let mut peers = [NodeId::default(); PEERS_MAX];
     let others = group.candidates.iter().filter(|name| **name != me.name);
@@ -51,6 +74,49 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, (first, again): (bool, 
     let what = if first { "the data is here" } else { "empty, until the one that has the data has copied it here" };
     println!("{shown}: a copy of \"{}\", {size} bytes for its user; {what}", volume.name);
     Ok(Exit::Done)
+}
+
+/// Makes a file system on the part of `path` that is data.
+fn make_file_system(kind: &str, path: &Path, size: u64) -> Result<(), Failure> {
+    let blocks = (size / 4096).to_string();
+    let bytes = [format!("size={size}"), size.to_string()];
+    let (program, before, after): (_, &[&str], &[&str]) = match kind {
+        "ext4" => ("mkfs.ext4", &["-q", "-F", "-b", "4096"], &[&blocks]),
+        "xfs" => ("mkfs.xfs", &["-q", "-f", "-s", "size=4096", "-d", &bytes[0]], &[]),
+        _ => ("mkfs.btrfs", &["-q", "-f", "--byte-count", &bytes[1]], &[]),
+    };
+    let made = Command::new(program).args(before).arg(path).args(after).stdin(Stdio::null()).status();
+    match made.map_err(Exit::Unavailable.why(format!("cannot run {program}: is it installed?")))? {
+        status if status.success() => Ok(()),
+        status => Err(Failure::new(Exit::CantCreate, format!("{program} {}: {status}", path.display()))),
+    }
+}
+
+/// What is on the backing stays as it is, so a file system on it must end before the metadata begins.
+fn fits(shown: &str, head: &[u8], size: u64) -> Result<(), Failure> {
+    let word = |at: usize| u64::from(u32::from_le_bytes(*head[at..].first_chunk().expect("within a block")));
+    let found = if head[1080..1082] == [0x53, 0xef] {
+        let (shift, low) = (word(1048).min(20), word(1028));
+        let high = if word(1120) & 0x80 != 0 { word(1360) } else { 0 };
+        Some(("ext", (high << 32 | low).saturating_mul(1024 << shift), "resize2fs"))
+    } else if head.starts_with(b"XFSB") {
+        let block = u64::from(u32::from_be_bytes(*head[4..].first_chunk().expect("within a block")));
+        let blocks = u64::from_be_bytes(*head[8..].first_chunk().expect("within a block"));
+        Some(("XFS", blocks.saturating_mul(block), "no tool, as XFS does not shrink"))
+    } else {
+        None
+    };
+    match found.filter(|(_, length, _)| *length > size) {
+        None => Ok(()),
+        Some((kind, length, tool)) => {
+            let message = format!(
+                "{shown}: the {kind} file system on it has {length} bytes, and the metadata of the volume leaves {size}: make the \
+                 device larger by {} bytes, or the file system smaller ({tool})",
+                length - size
+            );
+            Err(Failure::new(Exit::DataErr, message))
+        }
+    }
 }
 
 /// Why metadata cannot be used, and what to do.
@@ -93,5 +159,42 @@ pub fn belongs(
             "it was made when \"{name}\" was no candidate; make it anew on a standby: hotspare-replicate create {} --again",
             volume.name
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_would_lose_its_end_is_refused() {
+        let mut ext = vec![0; 65536];
+        ext[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        ext[1048] = 2; // blocks of 4096 bytes
+        ext[1028] = 100;
+        let mut xfs = vec![0; 65536];
+        xfs[..8].copy_from_slice(b"XFSB\0\0\x10\0");
+        xfs[15] = 100;
+        for head in [&ext, &xfs] {
+            assert!(fits("/dev/x", head, 409_600).is_ok());
+            let refused = fits("/dev/x", head, 409_599).unwrap_err().message;
+            assert!(refused.contains("larger by 1 bytes"), "{refused}");
+        }
+        ext[1120] = 0x80; // 64 bits, and the upper half says one
+        ext[1360] = 1;
+        assert!(fits("/dev/x", &ext, 1 << 40).is_err());
+        assert!(fits("/dev/x", &[0; 65536], 1).is_ok(), "nothing that is known");
+    }
+
+    #[test]
+    fn a_file_system_is_made_and_stays_within_its_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backing");
+        std::fs::File::create(&path).unwrap().set_len(16 << 20).unwrap();
+        make_file_system("ext4", &path, 8 << 20).unwrap();
+        let head = std::fs::read(&path).unwrap();
+        assert!(fits("x", &head, 8 << 20).is_ok());
+        assert!(fits("x", &head, (8 << 20) - 1).is_err());
+        assert!(make_file_system("ext4", &path, 4096).is_err(), "too small, and mkfs says so");
     }
 }

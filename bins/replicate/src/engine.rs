@@ -10,16 +10,15 @@
 
 use crate::buffer::{Buffer, Shared};
 use crate::disk::{Disk, Job};
+use crate::lease::{Standing, Tenancy};
 use crate::nbd::{Piece, Server};
 use crate::peers::{Line, Parcel};
 use crate::role::{self, Ask, Copy, Status, Tell};
 use crate::story;
 use hotspare_config::Config;
 use hotspare_control::Ask as Word;
-use hotspare_core::lease::Tenure;
-use hotspare_core::{Epoch, NodeId, NodeSet, Timetable};
+use hotspare_core::{Epoch, NodeId, NodeSet};
 use hotspare_daemon::{clock, notify};
-use hotspare_page::PageReader;
 use hotspare_volume::{Command, Event, Input, Request, Source, Task, ToPrimary, ToReplica, Volume, What};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -50,8 +49,7 @@ pub enum News {
 struct Serving {
     caller: u64,
     answer: Sender<Tell>,
-    page: PageReader,
-    last: Tenure,
+    tenancy: Tenancy,
     since: Duration,
     held: bool,
     promoted: bool,
@@ -130,7 +128,8 @@ impl Engine {
             let now = self.now();
             let wait = tick_at.saturating_sub(now).min(self.until_step());
             match news.recv_timeout(wait) {
-                Ok(News::Terminate) | Err(RecvTimeoutError::Disconnected) => return self.end_role("this program ends"),
+                // Nothing is answered any more, neither with yes nor with no: the holder asks whoever comes next.
+                Ok(News::Terminate) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(item) => self.take(item),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -324,10 +323,10 @@ impl Engine {
                 let reason = "the volume is served on this node already".into();
                 let _ = answer.send(Tell::Refused { reason });
             }
-            Ask::Serve => match self.lease() {
-                Ok((page, last)) => {
+            Ask::Serve => match Tenancy::open(&self.group, self.me) {
+                Ok(tenancy) => {
                     let since = self.now();
-                    self.serving = Some(Serving { caller, answer, page, last, since, held: false, promoted: false });
+                    self.serving = Some(Serving { caller, answer, tenancy, since, held: false, promoted: false });
                     self.promote_when_told();
                 }
                 Err(reason) => drop(answer.send(Tell::Refused { reason })),
@@ -335,18 +334,11 @@ impl Engine {
         }
     }
 
-    fn lease(&self) -> Result<(PageReader, Tenure), String> {
-        let page = PageReader::open(&hotspare_page::path(&self.group)).map_err(|error| error.to_string())?;
-        let last = page.read().filter(|tenure| tenure.held && tenure.value.holder == self.me);
-        let last = last.ok_or_else(|| format!("this node does not hold the lease of {}", self.group))?;
-        Ok((page, last))
-    }
-
     /// The tenure begins when the voters' word for it has come.
     fn promote_when_told(&mut self) {
         let now = self.now();
         let Some(serving) = self.serving.as_mut().filter(|serving| !serving.promoted) else { return };
-        let epoch = serving.last.value.epoch;
+        let epoch = serving.tenancy.epoch();
         if let Some(copies) = self.copies.as_ref().filter(|copies| copies.epoch == epoch) {
             serving.promoted = true;
             let (generation, alone) = (copies.generation, copies.chosen == NodeSet::only(self.me));
@@ -361,31 +353,18 @@ impl Engine {
 
     /// How long until the lease may have to be acted on.
     fn until_step(&self) -> Duration {
-        let Some(serving) = &self.serving else { return TICK };
-        let table = Timetable::new(serving.last.lease);
-        let now = clock::now();
-        let next = [table.begin_stop(), table.kill()].map(|span| serving.last.sent.plus(span));
-        let next = next.into_iter().find(|step| !now.any_past(*step));
-        let wait = next.map_or(TICK, |step| Duration::from_nanos(now.wake_before(step).saturating_sub(now.boot)));
-        wait.max(Duration::from_millis(1))
+        self.serving.as_ref().map_or(TICK, |serving| serving.tenancy.until_step(true).min(TICK))
     }
 
     /// The stop timetable (systemd.md): hold at 8/12, seal at 9/12, whatever anybody else does.
     fn watch_lease(&mut self) {
         let Some(serving) = &mut self.serving else { return };
-        let life = serving.last.value.incarnation;
-        let current = serving.page.read().unwrap_or(serving.last);
-        let over = !current.held || current.value.incarnation != life;
-        if !over {
-            serving.last = current;
-        }
-        let (now, table) = (clock::now(), Timetable::new(serving.last.lease));
-        let past = |span| now.any_past(serving.last.sent.plus(span));
-        if over || past(table.kill()) {
+        let standing = serving.tenancy.look();
+        if standing == Standing::Over {
             let _ = serving.answer.send(Tell::Refused { reason: "the lease is over".into() });
             return self.end_role("the lease is over");
         }
-        let hold = past(table.begin_stop());
+        let hold = standing == Standing::Hold;
         if hold != std::mem::replace(&mut serving.held, hold) {
             tracing::warn!(
                 "{}: {}",

@@ -7,13 +7,14 @@ mod buffer;
 mod create;
 mod disk;
 mod engine;
+mod holder;
+mod lease;
+mod leased;
 mod nbd;
 mod peers;
 mod role;
 mod serve;
 mod story;
-
-mod leased;
 
 use args::{Act, Args};
 use backing::Backing;
@@ -42,12 +43,17 @@ fn main() -> ExitCode {
     run(|args: Args| {
         let config = hotspare_config::load(&args.config)?;
         match &args.act {
-            Act::Serve { volume } => serve::serve(&described(&config, volume)?.1.name),
-            Act::Status { volume, json } => serve::status(&described(&config, volume)?.1.name, *json),
-            Act::Create { volume, first, again } => {
+            Act::Serve { volume } => {
                 let (group, described) = described(&config, volume)?;
                 let me = identity::this_node(&config, args.node.as_deref())?;
-                create::create(group, described, me, (*first, *again))
+                holder::hold(&described.name, (&group.name, me.id), described.frontend)
+            }
+            Act::Status { volume, json } => serve::status(&described(&config, volume)?.1.name, *json),
+            Act::Create { volume, first, again, format } => {
+                let (group, described) = described(&config, volume)?;
+                let me = identity::this_node(&config, args.node.as_deref())?;
+                let making = create::Making { first: *first, again: *again, format: format.as_deref() };
+                create::create(group, described, me, &making)
             }
             Act::Run { volume } => {
                 let (group, described) = described(&config, volume)?;
@@ -97,7 +103,7 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let disk = disk::Disk::start(backing, &sender).map_err(Exit::OsErr.why("cannot start threads"))?;
     let boxed = |what: &str| Exit::CantCreate.why(format!("cannot make {what} in {}", role::FOLDER));
     let control = role::bind(&role::path(&described.name), 0o600).map_err(boxed("the control socket"))?;
-    let nbd = role::bind(&role::nbd_path(&described.name), 0o600).map_err(boxed("the NBD socket"))?;
+    let nbd = role::bind(&role::engine_path(&described.name), 0o600).map_err(boxed("the NBD socket"))?;
     let (words, said) = channel();
     let server = Arc::new(nbd::Server {
         size,

@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-const REQUEST: u32 = 0x2560_9513;
-const REPLY: u32 = 0x6744_6698;
+pub const REQUEST: u32 = 0x2560_9513;
+pub const REPLY: u32 = 0x6744_6698;
 const OPTION_REPLY: u64 = 0x0003_e889_0455_65a9;
 const PIECE: u64 = BLOCK * PIECE_BLOCKS;
 /// The longest read or write of data that is taken, in bytes.
-const DATA_MAX: u32 = 32 << 20;
+pub const DATA_MAX: u32 = 32 << 20;
 /// Has flags, flush, FUA, trim, write zeroes, several connections.
-const FLAGS: u16 = 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
+pub const FLAGS: u16 = 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
 /// Requests of one connection that are under way, and their bytes; further ones are read when one of these has ended.
 const DEPTH: usize = 256;
 const BYTES_MAX: u64 = 64 << 20;
 /// Connections at a time.
-const CONNECTIONS_MAX: usize = 16;
+pub const CONNECTIONS_MAX: usize = 16;
 /// The smallest, the best and the largest request.
 const SIZES: [u32; 3] = [4096, 65536, DATA_MAX];
 
@@ -127,11 +127,11 @@ impl Server {
     }
 }
 
-fn bad(what: impl Into<String>) -> io::Error {
+pub fn bad(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
 
-fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
+pub fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes)?;
     Ok(bytes)
@@ -139,7 +139,7 @@ fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
 
 fn serve(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
     let mut wire = stream;
-    if !handshake(&mut wire, server)? {
+    if !greet(&mut wire, server.size, server.serving.load(Ordering::Acquire))? {
         return Ok(());
     }
     {
@@ -163,12 +163,16 @@ fn serve(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
             }
         }
     })?;
+    let mut wire = io::BufReader::with_capacity(128 << 10, stream);
     while request(&mut wire, server, (&room, &replies))? {}
     Ok(())
 }
 
-/// Greets and haggles; false: the client went away in peace.
-fn handshake(wire: &mut &UnixStream, server: &Server) -> io::Result<bool> {
+/// Greets whoever has called and haggles; false: the client went away in peace.
+///
+/// # Errors
+/// If it is no NBD client, or a client of a kind that is not served.
+pub fn greet(wire: &mut &UnixStream, size: u64, serving: bool) -> io::Result<bool> {
     wire.write_all(b"NBDMAGICIHAVEOPT")?;
     wire.write_all(&(1_u16 | 2).to_be_bytes())?;
     let client = u32::from_be_bytes(take(wire)?);
@@ -185,11 +189,10 @@ fn handshake(wire: &mut &UnixStream, server: &Server) -> io::Result<bool> {
         }
         let mut data = vec![0; length as usize];
         wire.read_exact(&mut data)?;
-        let serving = server.serving.load(Ordering::Acquire);
         match option {
             1 if !serving => return Err(bad("the volume is not served on this node")),
             1 => {
-                wire.write_all(&server.size.to_be_bytes())?;
+                wire.write_all(&size.to_be_bytes())?;
                 wire.write_all(&FLAGS.to_be_bytes())?;
                 if client & 2 == 0 {
                     wire.write_all(&[0; 124])?;
@@ -206,7 +209,7 @@ fn handshake(wire: &mut &UnixStream, server: &Server) -> io::Result<bool> {
             }
             6 | 7 if !serving => option_reply(wire, option, 0x8000_0006, b"the volume is not served on this node")?,
             6 | 7 => {
-                let export = [&[0, 0], server.size.to_be_bytes().as_slice(), &FLAGS.to_be_bytes()].concat();
+                let export = [&[0, 0], size.to_be_bytes().as_slice(), &FLAGS.to_be_bytes()].concat();
                 option_reply(wire, option, 3, &export)?;
                 let sizes: Vec<u8> =
                     [0, 3].into_iter().chain(SIZES.iter().flat_map(|size| size.to_be_bytes())).collect();
@@ -221,6 +224,38 @@ fn handshake(wire: &mut &UnixStream, server: &Server) -> io::Result<bool> {
     }
 }
 
+/// Greets as a client; the size of what is served.
+///
+/// # Errors
+/// If it is no server, or serves nothing at the moment.
+pub fn join(wire: &mut &UnixStream) -> io::Result<u64> {
+    let greeting: [u8; 18] = take(wire)?;
+    if greeting[..16] != *b"NBDMAGICIHAVEOPT" {
+        return Err(bad("this is no NBD server"));
+    }
+    let flags = 1_u32 | 2; // fixed newstyle, no zeros
+    let [flags, go, length] = [flags, 7, 6].map(u32::to_be_bytes);
+    wire.write_all(&[flags.as_slice(), b"IHAVEOPT", &go, &length, &[0; 6]].concat())?;
+    let mut size = None;
+    loop {
+        let head: [u8; 20] = take(wire)?;
+        let word = |at: usize| u32::from_be_bytes(*head[at..].first_chunk().expect("four bytes of it"));
+        if head[..8] != OPTION_REPLY.to_be_bytes() || word(16) > 4096 {
+            return Err(bad("an NBD server's answer makes no sense"));
+        }
+        let mut data = vec![0; word(16) as usize];
+        wire.read_exact(&mut data)?;
+        match (word(12), size) {
+            (1, Some(size)) => return Ok(size),
+            (3, _) if data.starts_with(&[0, 0]) => {
+                size = data.get(2..).and_then(|rest| rest.first_chunk()).map(|size| u64::from_be_bytes(*size));
+            }
+            (3, _) => {}
+            _ => return Err(bad(String::from_utf8_lossy(&data))),
+        }
+    }
+}
+
 fn option_reply(wire: &mut &UnixStream, option: u32, kind: u32, data: &[u8]) -> io::Result<()> {
     let length = u32::try_from(data.len()).expect("short");
     let words = [option, kind, length].map(u32::to_be_bytes).concat();
@@ -229,7 +264,7 @@ fn option_reply(wire: &mut &UnixStream, option: u32, kind: u32, data: &[u8]) -> 
 
 /// Reads one request and hands it to the engine; false: the client says goodbye.
 fn request(
-    wire: &mut &UnixStream,
+    wire: &mut impl Read,
     server: &Server,
     (room, replies): (&Room, &SyncSender<Arc<Whole>>),
 ) -> io::Result<bool> {
@@ -364,6 +399,22 @@ mod tests {
                 "an error, and no data that the client would take for the next reply"
             );
         }
+    }
+
+    #[test]
+    fn a_client_learns_the_size_or_why_it_cannot_have_it() {
+        let meet = |serving| {
+            let (client, server) = UnixStream::pair().unwrap();
+            let greeting = std::thread::spawn(move || greet(&mut &server, 12345, serving));
+            let joined = join(&mut &client);
+            drop(client);
+            (joined, greeting.join().unwrap())
+        };
+        let (joined, greeted) = meet(true);
+        assert_eq!((joined.unwrap(), greeted.unwrap()), (12345, true));
+        let (joined, greeted) = meet(false);
+        assert_eq!(joined.unwrap_err().to_string(), "the volume is not served on this node");
+        assert!(greeted.is_err(), "it waits for another option, and the client is gone");
     }
 
     #[test]

@@ -74,7 +74,12 @@ pub fn path(volume: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{volume}.sock"))
 }
 
-/// The NBD socket of `volume`.
+/// Where the holder speaks NBD to the engine.
+pub fn engine_path(volume: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{volume}.engine"))
+}
+
+/// The NBD socket of `volume` for its users; the holder is there.
 pub fn nbd_path(volume: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{volume}.nbd"))
 }

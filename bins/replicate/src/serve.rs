@@ -1,14 +1,15 @@
-//! The callers' side: `serve`, a unit of the primary role, and `status`.
+//! The callers' side of the engine's socket, and `status`.
 
 use crate::role::{self, Ask, Status, Tell};
-use hotspare_daemon::{Exit, Failure, notify};
-use nix::sys::signal::{SigSet, Signal};
+use hotspare_daemon::{Exit, Failure};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-fn connect(volume: &str, ask: &Ask) -> Result<BufReader<UnixStream>, Failure> {
+/// Asks the engine of this node.
+///
+/// # Errors
+/// If it does not run.
+pub fn connect(volume: &str, ask: &Ask) -> Result<BufReader<UnixStream>, Failure> {
     let path = role::path(volume);
     let help = format!("start it with: systemctl start hotspare-replicate@{volume}.service");
     let absent = Exit::Unavailable.why(format!("nobody runs the copy here ({}; {help})", path.display()));
@@ -18,44 +19,17 @@ fn connect(volume: &str, ask: &Ask) -> Result<BufReader<UnixStream>, Failure> {
     Ok(BufReader::new(stream))
 }
 
-fn receive(reader: &mut BufReader<UnixStream>) -> Result<Tell, Failure> {
+/// Its next answer.
+///
+/// # Errors
+/// If it hung up, or says what is not understood.
+pub fn receive(reader: &mut BufReader<UnixStream>) -> Result<Tell, Failure> {
     let mut line = String::new();
     let length = reader.read_line(&mut line).map_err(Exit::Unavailable.why("the copy's daemon hung up"))?;
     if length == 0 {
         return Err(Failure::new(Exit::Unavailable, "the copy's daemon hung up: the volume is gone"));
     }
     serde_json::from_str(&line).map_err(Exit::Protocol.why("the daemon's answer is not understood"))
-}
-
-/// Has the volume served until it is told to stop, or cannot be any more.
-pub fn serve(volume: &str) -> Result<Exit, Failure> {
-    let mut set = SigSet::empty();
-    [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
-    set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
-    let mut reader = connect(volume, &Ask::Serve)?;
-    let socket = reader.get_ref().try_clone().map_err(Exit::OsErr.why("cannot use the socket"))?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let stopping = stopped.clone();
-    std::thread::spawn(move || {
-        let _ = set.wait();
-        stopping.store(true, Ordering::Release);
-        // The daemon takes that for the end of the role, and hangs up when nothing is acknowledged any more.
-        let _ = socket.shutdown(std::net::Shutdown::Write);
-    });
-    loop {
-        let tell = receive(&mut reader);
-        if stopped.load(Ordering::Acquire) && tell.is_err() {
-            return Ok(Exit::Done);
-        }
-        match tell? {
-            Tell::Serving { epoch } => {
-                notify::ready(&format!("served, epoch {epoch}"));
-                println!("{}", role::nbd_path(volume).display());
-            }
-            Tell::Refused { reason } => return Err(Failure::new(Exit::TempFail, format!("volume {volume}: {reason}"))),
-            Tell::Status(_) => {}
-        }
-    }
 }
 
 /// Prints how the copies are.

@@ -54,6 +54,20 @@ fn the_data_of_the_first_copy_stays_where_it_is() {
 }
 
 #[test]
+fn a_file_system_that_leaves_no_room_is_refused_and_one_that_is_made_leaves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let backing = folder.path().join("disk");
+    let config = config(folder.path(), &backing);
+    File::create(&backing).unwrap().set_len(16 << 20).unwrap();
+    assert!(std::process::Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&backing).status().unwrap().success());
+    let text = said(&mut program(&config, &["create", "data", "--first"]), 65);
+    assert!(text.contains("resize2fs"), "{text}");
+    said(&mut program(&config, &["create", "data", "--first", "--format", "ext4"]), 0);
+    let checked = std::process::Command::new("fsck.ext4").args(["-f", "-n"]).arg(&backing).status().unwrap();
+    assert!(checked.success(), "the metadata is behind it");
+}
+
+#[test]
 fn whoever_has_something_wrong_is_told_what() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path(), &folder.path().join("disk"));
@@ -61,8 +75,10 @@ fn whoever_has_something_wrong_is_told_what() {
     assert!(text.contains("no volume \"date\" (it has: data)"), "{text}");
     let text = said(&mut program(&config, &["status", "data"]), 69);
     assert!(text.contains("systemctl start hotspare-replicate@data.service"), "{text}");
-    let text = said(&mut program(&config, &["serve", "data"]), 69);
-    assert!(text.contains("nobody runs the copy here"), "{text}");
+    let text = said(&mut program(&config, &["serve", "data"]), 75);
+    assert!(text.contains("cannot open the lease page"), "{text}");
+    let text = said(&mut program(&config, &["create", "data", "--format", "ext4"]), 64);
+    assert!(text.contains("--first"), "{text}");
     let mut witness = Command::new(env!("CARGO_BIN_EXE_hotspare-replicate"));
     witness.arg("--config").arg(&config).args(["--node", "witness", "create", "data"]);
     assert!(said(&mut witness, 78).contains("is no candidate of default"));

@@ -113,6 +113,42 @@ pub struct Volume {
     pub port: u16,
     /// Where the copy of each candidate is.
     pub backings: BTreeMap<String, PathBuf>,
+    /// How its user gets at it.
+    pub frontend: Frontend,
+    /// The file system on it.
+    pub mount: Option<Mount>,
+}
+
+/// How the user of a volume gets at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frontend {
+    /// A block device of the kernel's NBD client.
+    Nbd,
+    /// No block device: only the unix socket, for QEMU and other NBD clients.
+    Socket,
+}
+
+/// Where the file system on a volume is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub place: String,
+    pub kind: String,
+    pub options: Option<String>,
+}
+
+impl Mount {
+    /// Its unit, named as systemd-escape(1) does it.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        let escape = |(n, byte): (usize, u8)| match byte {
+            b'/' => "-".to_owned(),
+            b'.' if n == 0 => "\\x2e".to_owned(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' => char::from(byte).to_string(),
+            other => format!("\\x{other:02x}"),
+        };
+        let escaped: String = self.place.trim_start_matches('/').bytes().enumerate().map(escape).collect();
+        format!("{escaped}.mount")
+    }
 }
 
 /// A question to the service, asked again and again on the primary.

@@ -360,8 +360,8 @@ fn good_unit(unit: &Spanned<String>, problems: &mut Vec<Problem>) {
         (format!("\"{name}\" is not the name of a unit"), "for example \"nginx.service\"".into())
     } else if name.ends_with(".mount") || name.ends_with(".automount") {
         (
-            format!("\"{name}\": mounts of a group are not supported yet"),
-            "leave it out; a file system that moves needs a volume".into(),
+            format!("\"{name}\": a file system that moves is on a volume"),
+            "leave it out, and write `mount \"/srv/data\" type=\"ext4\"` into the group's `volume`".into(),
         )
     } else if [".slice", ".scope", ".swap", ".device"].iter().any(|kind| name.ends_with(kind)) {
         (format!("\"{name}\" is no unit that a role can start"), format!("one that ends in {}", SUFFIXES.join(", ")))

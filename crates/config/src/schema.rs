@@ -63,6 +63,14 @@ pub struct RawVolume {
     pub name: Spanned<String>,
     /// A path, and on which node; without one on all that have no line of their own.
     pub backings: Vec<(Spanned<String>, Option<Spanned<String>>)>,
+    pub frontend: Option<Spanned<String>>,
+    pub mounts: Vec<RawMount>,
+}
+
+pub struct RawMount {
+    pub place: Spanned<String>,
+    pub kind: Option<Spanned<String>>,
+    pub options: Option<Spanned<String>>,
 }
 
 pub struct RawProbe {
@@ -277,9 +285,21 @@ fn probe(node: &KdlNode, problems: &mut Vec<Problem>) -> RawProbe {
 fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
     only_properties(node, &[], problems);
     let name = arguments(node, (1, 1), "one name", problems).pop();
-    let mut backings = Vec::new();
+    let (mut backings, mut frontend, mut mounts) = (Vec::new(), None, Vec::new());
     for child in node.iter_children() {
         match child.name().value() {
+            "frontend" => {
+                only_properties(child, &[], problems);
+                no_children(child, problems);
+                frontend = arguments(child, (1, 1), "\"nbd\" or \"socket\"", problems).pop();
+            }
+            "mount" => {
+                only_properties(child, &["type", "options"], problems);
+                no_children(child, problems);
+                let [kind, options] = ["type", "options"].map(|key| property(child, key, problems));
+                let place = arguments(child, (1, 1), "the directory", problems).pop();
+                mounts.extend(place.map(|place| RawMount { place, kind, options }));
+            }
             "backing" => {
                 only_properties(child, &["node"], problems);
                 no_children(child, problems);
@@ -287,10 +307,10 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
                 let path = arguments(child, (1, 1), "the path of one block device or file", problems).pop();
                 backings.extend(path.map(|path| (path, on)));
             }
-            other => unknown(child, other, &["backing"], "`volume`", problems),
+            other => unknown(child, other, &["backing", "frontend", "mount"], "`volume`", problems),
         }
     }
-    Some(RawVolume { name: name?, backings })
+    Some(RawVolume { name: name?, backings, frontend, mounts })
 }
 
 fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {
