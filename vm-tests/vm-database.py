@@ -7,8 +7,8 @@ Description=The database
 Type=notify
 User=postgres
 ExecStartPre=+/bin/chown postgres: /srv/data
-ExecStartPre=/bin/sh -c 'test -d /srv/data/db || /usr/lib/postgresql/17/bin/initdb -D /srv/data/db -A trust --no-sync'
-ExecStart=/usr/lib/postgresql/17/bin/postgres -D /srv/data/db -c listen_addresses=192.0.2.100,localhost -c max_wal_size=32MB -c min_wal_size=32MB -c unix_socket_directories=
+ExecStartPre=/bin/sh -c 'test -s /srv/data/db/PG_VERSION || { /usr/lib/postgresql/17/bin/initdb -D /srv/data/db -A trust --no-sync && echo host all all 192.0.2.0/24 trust >> /srv/data/db/pg_hba.conf; }'
+ExecStart=/usr/lib/postgresql/17/bin/postgres -D /srv/data/db -c listen_addresses=* -c max_wal_size=32MB -c min_wal_size=32MB -c unix_socket_directories=
 TimeoutSec=180
 """
 # One commit after the other; what is acknowledged is noted before the next is asked for. After an error the next connection goes on
@@ -16,7 +16,6 @@ TimeoutSec=180
 COMMITS = """#!/bin/bash
 export PGCONNECT_TIMEOUT=3
 psql="psql -h 192.0.2.100 -U postgres -d postgres -qAt -v ON_ERROR_STOP=1"
-touch /var/lib/acknowledged
 while true; do
     $psql -c 'create table if not exists t (n bigint primary key)' &&
     seq $(( $(tail -n 1 /var/lib/acknowledged | grep . || echo 0) + 1 )) 10000000 |
@@ -28,7 +27,7 @@ done
 
 
 def acknowledged() -> int:
-    return int(client.succeed("tail -n 1 /var/lib/acknowledged").strip() or 0)
+    return int(client.succeed("tail -n 1 /var/lib/acknowledged | grep . || echo 0"))
 
 
 def commits_go_on(timeout: int = 120) -> int:
@@ -60,6 +59,7 @@ for node in (alpha, beta):
     node.copy_text("/etc/systemd/system/db.service", DB)
     node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data")
 client.copy_text("/root/commits", COMMITS)
+client.succeed("touch /var/lib/acknowledged")
 
 with subtest("a volume is made with a file system on it, and a database with its tables moves in"):
     alpha.succeed("hotspare-replicate create data --first --format ext4")

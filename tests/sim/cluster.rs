@@ -544,6 +544,7 @@ impl World {
                     .profile
                     .data
                     .then(|| DataConfig { born_here: node == group % self.profile.candidates, fit: true }),
+                abandoned: None,
                 fence: self.fence_config(node),
             };
             let (seed, now) = (self.rng.bits(), self.now);

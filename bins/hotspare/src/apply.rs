@@ -92,7 +92,10 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
         }
     }
     systemctl(&["daemon-reload"])?;
-    for daemon in DAEMONS {
+    // Whoever uses a volume sees a pause: its holder keeps what is under way.
+    let volumes = config.groups.iter().filter_map(|group| group.volume.as_ref());
+    let copies: Vec<String> = volumes.map(|volume| format!("hotspare-replicate@{}.service", volume.name)).collect();
+    for daemon in copies.iter().map(String::as_str).chain(DAEMONS) {
         systemctl(&["try-restart", daemon])?;
     }
     println!("{PATH} is in force on this node");

@@ -5,7 +5,7 @@ use crate::apply;
 use hotspare_config::{Config, Forced, PATH};
 use hotspare_control::{Ask, NodeStatus, Tell};
 use hotspare_daemon::{Exit, Failure, Priority, identity, journal, message_id};
-use kdl::{KdlDocument, KdlEntry, KdlNode};
+use kdl::{KdlDocument, KdlEntry, KdlNode, KdlNodeFormat};
 use std::path::Path;
 
 /// A reason that says nothing is none.
@@ -123,13 +123,117 @@ pub fn vote(votes: &str, call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result
     apply::apply(call)
 }
 
-/// Puts `forced` into the file; what else is there stays as it was written.
+/// `--volume`: no copy of `name` that counts is left; the one on this node takes their place (decision 0022).
+pub fn volume(name: &str, reason: &str, call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failure> {
+    let config = load()?;
+    let me = identity::this_node(&config, None)?.name.clone();
+    if reason.trim().len() < REASON_MIN {
+        let message = format!("--reason \"{reason}\" says too little: what became of the copies that count?");
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let Some((group, _)) = config.volume(name) else {
+        return Err(Failure::new(Exit::Usage, format!("the configuration has no volume \"{name}\"")));
+    };
+    let seen = status(&call).ok_or_else(|| Failure::new(Exit::Unavailable, "hotspare-leased is not running here"))?;
+    let seen = seen.groups.iter().find(|seen| seen.name == group.name);
+    let seen = seen.ok_or_else(|| no(format!("{me} is no candidate of {}: it has no copy", group.name)))?;
+    check_copies(seen, name, &me)?;
+    let generation = generation(name)?;
+    let former = config.forced.clone();
+    let forced = Forced {
+        count: config.era() + 1,
+        reason: reason.trim().to_owned(),
+        lost: former.iter().flat_map(|forced| forced.lost.clone()).collect(),
+        back: former.iter().flat_map(|forced| forced.back.clone()).collect(),
+        votes: former.iter().flat_map(|forced| forced.votes.clone()).collect(),
+    };
+    change(|document| {
+        document.nodes_mut().retain(|node| node.name().value() != "forced");
+        document.nodes_mut().push(node(&forced));
+        abandon(document, name, &generation, (&me, reason.trim()));
+    })?;
+    tell(&forced, &format!("takes the copy of {name} on {me} for the data: {reason}"));
+    println!("{name}: the copy on {me} is the data from now on. What was written without it is lost.");
+    println!("Copy {PATH} to every other node and run `hotspare apply` there: the voters hear of it with that.");
+    println!("Every other copy is made anew: hotspare-replicate create {name} --again");
+    apply::apply(call)
+}
+
+/// Nothing is given up that would go on by itself.
+fn check_copies(seen: &hotspare_control::GroupStatus, name: &str, me: &str) -> Result<(), Failure> {
+    if let Some(holder) = &seen.holder {
+        return Err(no(format!("{holder} leads {}: the data is there", seen.name)));
+    }
+    if !seen.quorum {
+        return Err(no(format!("{} has no majority: first `hotspare force --lost`", seen.name)));
+    }
+    if seen.copies.is_empty() || seen.copies.iter().any(|copy| copy == me) {
+        return Err(no(format!(
+            "the copy of {name} on {me} counts, or nobody knows which does: there is nothing to force"
+        )));
+    }
+    let ready = seen.candidates.iter().find(|candidate| candidate.ready && seen.copies.contains(&candidate.name));
+    match ready {
+        Some(other) => Err(no(format!("the copy of {name} on {} counts and is ready: it can lead", other.name))),
+        None => Ok(()),
+    }
+}
+
+/// The generation of the copy on this node, which must be whole.
+fn generation(name: &str) -> Result<String, Failure> {
+    let asked = std::process::Command::new("hotspare-replicate").args(["status", name, "--json"]).output();
+    let said = asked.map_err(Exit::Unavailable.why("cannot run hotspare-replicate"))?;
+    if !said.status.success() {
+        return Err(Failure::new(Exit::Unavailable, String::from_utf8_lossy(&said.stderr).trim().to_owned()));
+    }
+    let status: serde_json::Value = serde_json::from_slice(&said.stdout)
+        .map_err(Exit::Protocol.why("hotspare-replicate's answer is not understood"))?;
+    if status["whole"] != true {
+        return Err(no(format!(
+            "the copy of {name} here is a mixture of old and new: no file system survives that. If it is all that is left, \
+             copy what can be read from the backing"
+        )));
+    }
+    let generation = status["generation"].as_str().filter(|generation| *generation != "0");
+    generation.map(str::to_owned).ok_or_else(|| no(format!("the copy of {name} here never had any data")))
+}
+
+/// Writes down what is given up, and for what.
+fn abandon(document: &mut KdlDocument, name: &str, generation: &str, (to, reason): (&str, &str)) {
+    let groups = document.nodes_mut().iter_mut().filter(|node| node.name().value() == "group");
+    let children = groups.filter_map(|group| group.children_mut().as_mut());
+    for volume in children.flat_map(|children| children.nodes_mut().iter_mut()) {
+        if volume.name().value() == "volume" && volume.get(0).and_then(|value| value.as_string()) == Some(name) {
+            let mut node = KdlNode::new("abandon");
+            node.push(KdlEntry::new(generation));
+            node.push(KdlEntry::new_prop("for", to));
+            node.push(KdlEntry::new_prop("reason", reason));
+            node.autoformat();
+            // A line of its own, whether or not the one before it has an end.
+            let format =
+                KdlNodeFormat { leading: "\n        ".into(), terminator: "\n".into(), ..KdlNodeFormat::default() };
+            node.set_format(format);
+            let children = volume.ensure_children().nodes_mut();
+            children.retain(|child| child.name().value() != "abandon");
+            children.push(node);
+        }
+    }
+}
+
+/// Puts `forced` into the file.
 fn write(forced: &Forced) -> Result<(), Failure> {
+    change(|document| {
+        document.nodes_mut().retain(|node| node.name().value() != "forced");
+        document.nodes_mut().push(node(forced));
+    })
+}
+
+/// Changes the file; what else is there stays as it was written.
+fn change(edit: impl FnOnce(&mut KdlDocument)) -> Result<(), Failure> {
     let path = Path::new(PATH);
     let text = std::fs::read_to_string(path).map_err(Exit::Config.why(format!("cannot read {PATH}")))?;
     let mut document = KdlDocument::parse_v2(&text).map_err(Exit::Config.why(format!("cannot read {PATH}")))?;
-    document.nodes_mut().retain(|node| node.name().value() != "forced");
-    document.nodes_mut().push(node(forced));
+    edit(&mut document);
     let text = document.to_string();
     Config::parse(PATH, &text).map_err(|problems| Failure::new(Exit::Config, problems.render(false)))?;
     let fresh = path.with_extension("new");
@@ -160,5 +264,38 @@ fn tell(forced: &Forced, what: &str) {
     let fields = [("UID", uid), ("REASON", forced.reason.clone()), ("LOST", forced.lost.join(" "))];
     if let Err(error) = journal::keep(message_id::FORCED, Priority::Warning, format!("an operator {what}"), &fields) {
         eprintln!("hotspare: this is not in the journal: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_is_written_into_the_volume_and_nothing_else_changes() {
+        for text in ["volume \"data\" { backing \"/dev/a\" }", "volume \"data\" { backing \"/dev/a\"; }"] {
+            let mut document = KdlDocument::parse_v2(&format!("group \"default\" {{\n{text}\n}}\n")).unwrap();
+            abandon(&mut document, "data", "ab", ("alpha", "why"));
+            let volume = document.nodes()[0].children().unwrap().nodes()[0].clone();
+            let again = KdlDocument::parse_v2(&document.to_string()).unwrap();
+            assert_eq!(
+                again.nodes()[0].children().unwrap().nodes()[0].children().unwrap().nodes().len(),
+                2,
+                "{volume}"
+            );
+        }
+        let text = include_str!("../../../kdl-examples/volume.kdl");
+        let mut document = KdlDocument::parse_v2(text).unwrap();
+        for generation in ["ab", "cd"] {
+            abandon(&mut document, "data", generation, ("alpha", "the other room has burned down"));
+            abandon(&mut document, "other", generation, ("alpha", "no such volume"));
+        }
+        let after = Config::parse("volume.kdl", &document.to_string()).unwrap();
+        let given_up = after.volume("data").unwrap().1.abandon.clone().unwrap();
+        assert_eq!((given_up.generation, given_up.to.as_str()), (0xcd, "alpha"));
+        let mut before = Config::parse("volume.kdl", text).unwrap().groups;
+        before[0].volume.as_mut().unwrap().abandon = Some(given_up);
+        assert_eq!(after.groups, before);
+        assert!(document.to_string().contains("// on every candidate,"), "remarks stay");
     }
 }

@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Command::Apply => apply::apply(call),
         Command::Force { back: Some(name), .. } => force::back(&name, call),
         Command::Force { vote: true, .. } => force::vote(&votes()?, call),
+        Command::Force { volume: Some(name), reason, .. } => {
+            force::volume(&name, reason.as_deref().unwrap_or_default(), call)
+        }
         Command::Force { lost, reason, .. } => force::lost(&lost, reason.as_deref().unwrap_or_default(), call),
         Command::Doctor { config, json } => doctor::look(&config, json),
         Command::Pause => ask(&Ask::Pause { on: true }),

@@ -86,6 +86,10 @@ impl GroupRun {
                 epoch_floor: config.epoch_floor(),
                 // Until its volume has said more.
                 data: group.volume.as_ref().map(|_| DataConfig { born_here: false, fit: false }),
+                abandoned: group.volume.as_ref().and_then(|volume| {
+                    let abandon = volume.abandon.as_ref()?;
+                    Some((abandon.generation, abandon.to == me.name))
+                }),
                 fence: None,
             },
             clock::now(),

@@ -76,6 +76,17 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
     Ok(Exit::Done)
 }
 
+/// Whether an operator has said that this copy takes the place of those that counted (decision 0022): as it is, it is the data, and
+/// the voters give it a generation of its own.
+pub fn takes_over(content: &mut Superblock, volume: &Volume, me: &Node) -> bool {
+    let chosen = volume.abandon.as_ref().filter(|abandon| abandon.to == me.name);
+    let takes_over = content.whole && chosen.is_some_and(|abandon| abandon.generation == content.generation);
+    if takes_over {
+        content.generation = 0;
+    }
+    takes_over
+}
+
 /// Makes a file system on the part of `path` that is data.
 fn make_file_system(kind: &str, path: &Path, size: u64) -> Result<(), Failure> {
     let blocks = (size / 4096).to_string();
@@ -184,6 +195,38 @@ mod tests {
         ext[1360] = 1;
         assert!(fits("/dev/x", &ext, 1 << 40).is_err());
         assert!(fits("/dev/x", &[0; 65536], 1).is_ok(), "nothing that is known");
+    }
+
+    #[test]
+    fn only_a_whole_copy_of_what_was_given_up_takes_its_place() {
+        let config = |abandon: &str| {
+            let text = include_str!("../../../kdl-examples/volume.kdl")
+                .replace("volume \"data\" {", &format!("volume \"data\" {{ {abandon}"));
+            hotspare_config::Config::parse("volume.kdl", &text).unwrap()
+        };
+        let content = Superblock {
+            volume: 1,
+            node: NodeId::of("alpha"),
+            peers: [NodeId::default(); PEERS_MAX],
+            size: BLOCK,
+            block: BLOCK,
+            generation: 0xab,
+            min_epoch: Epoch(7),
+            whole: true,
+        };
+        let takes = |config: &hotspare_config::Config, node: &str, change: fn(&mut Superblock)| {
+            let mut content = content;
+            change(&mut content);
+            let took = takes_over(&mut content, config.volume("data").unwrap().1, config.node(node).unwrap());
+            assert!(!took || content.generation == 0);
+            took
+        };
+        let given_up = config("abandon \"ab\" for=\"alpha\" reason=\"beta has burned down\"");
+        assert!(takes(&given_up, "alpha", |_| {}));
+        assert!(!takes(&given_up, "beta", |_| {}), "another copy was chosen");
+        assert!(!takes(&given_up, "alpha", |content| content.whole = false), "a mixture of old and new");
+        assert!(!takes(&given_up, "alpha", |content| content.generation = 0xac), "a later generation");
+        assert!(!takes(&config(""), "alpha", |_| {}));
     }
 
     #[test]

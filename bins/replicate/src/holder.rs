@@ -51,6 +51,7 @@ pub fn hold(volume: &str, (group, me): (&str, NodeId), frontend: Frontend) -> Re
     [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
     journal::init();
+    crate::steady();
     let tenancy = Tenancy::open(group, me);
     let tenancy = tenancy.map_err(|why| Failure::new(Exit::TempFail, format!("volume {volume}: {why}")))?;
     nothing_is_left(volume)?;

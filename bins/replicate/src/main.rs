@@ -64,6 +64,18 @@ fn main() -> ExitCode {
     })
 }
 
+/// Under memory pressure the kernel writes to the volume to have memory again: whatever is on the way of that write must not wait for
+/// memory itself (replicate.md 3). Called before there are threads: they inherit it.
+pub fn steady() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    if let Err(error) = mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT) {
+        tracing::warn!("memory is not locked, and may be swapped out: {error}");
+    }
+    if let Err(error) = rustix::process::configure_io_flusher_behavior(true) {
+        tracing::warn!("no I/O flusher: under memory pressure this may wait for itself: {error}");
+    }
+}
+
 fn described<'a>(config: &'a Config, name: &str) -> Result<(&'a Group, &'a Described), Failure> {
     config.volume(name).ok_or_else(|| {
         let known: Vec<&str> =
@@ -88,11 +100,19 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
     journal::init();
+    steady();
     let backing = Backing::open(path)?;
     let shown = backing.path().display().to_string();
     let superblock = backing.superblock().map_err(Exit::IoErr.why(format!("{shown}: cannot read the metadata")))?;
-    let (sequence, content) = superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
+    let (mut sequence, mut content) =
+        superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
     create::belongs(&shown, &content, (group, described), me, backing.size)?;
+    if create::takes_over(&mut content, described, me) {
+        sequence += 1;
+        let (at, bytes) = hotspare_volume::layout::superblock(sequence, &content);
+        backing.write_meta(at, &bytes).map_err(Exit::IoErr.why(format!("{shown}: cannot write the metadata")))?;
+        tracing::warn!("{}: an operator gave up what this copy lacks: the data is what is here", described.name);
+    }
     let (size, bits) = (backing.size, backing.bits(&content));
     let volume_config =
         VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY, cool_after: COOL_AFTER };

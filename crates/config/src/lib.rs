@@ -117,6 +117,17 @@ pub struct Volume {
     pub frontend: Frontend,
     /// The file system on it.
     pub mount: Option<Mount>,
+    /// What an operator has given up (`hotspare force --volume`).
+    pub abandon: Option<Abandon>,
+}
+
+/// No copy that counts is left, and an operator takes one that does not: what it lacks is lost, and all others are made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abandon {
+    /// The data that is given up. Once there is another generation, this says nothing any more.
+    pub generation: u64,
+    /// Whose copy is the beginning of the next one.
+    pub to: String,
 }
 
 /// How the user of a volume gets at it.

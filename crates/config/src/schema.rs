@@ -65,6 +65,13 @@ pub struct RawVolume {
     pub backings: Vec<(Spanned<String>, Option<Spanned<String>>)>,
     pub frontend: Option<Spanned<String>>,
     pub mounts: Vec<RawMount>,
+    pub abandon: Option<RawAbandon>,
+}
+
+pub struct RawAbandon {
+    pub generation: Spanned<String>,
+    pub to: Option<Spanned<String>>,
+    pub reason: Option<Spanned<String>>,
 }
 
 pub struct RawMount {
@@ -285,9 +292,18 @@ fn probe(node: &KdlNode, problems: &mut Vec<Problem>) -> RawProbe {
 fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
     only_properties(node, &[], problems);
     let name = arguments(node, (1, 1), "one name", problems).pop();
-    let (mut backings, mut frontend, mut mounts) = (Vec::new(), None, Vec::new());
+    let (mut backings, mut frontend, mut mounts, mut abandon) = (Vec::new(), None, Vec::new(), None);
+    let mut once = Once::default();
     for child in node.iter_children() {
         match child.name().value() {
+            "frontend" | "abandon" if !once.first(child, problems) => {}
+            "abandon" => {
+                only_properties(child, &["for", "reason"], problems);
+                no_children(child, problems);
+                let [to, reason] = ["for", "reason"].map(|key| property(child, key, problems));
+                let generation = arguments(child, (1, 1), "the generation that is given up", problems).pop();
+                abandon = generation.map(|generation| RawAbandon { generation, to, reason });
+            }
             "frontend" => {
                 only_properties(child, &[], problems);
                 no_children(child, problems);
@@ -307,10 +323,10 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
                 let path = arguments(child, (1, 1), "the path of one block device or file", problems).pop();
                 backings.extend(path.map(|path| (path, on)));
             }
-            other => unknown(child, other, &["backing", "frontend", "mount"], "`volume`", problems),
+            other => unknown(child, other, &["backing", "frontend", "mount", "abandon"], "`volume`", problems),
         }
     }
-    Some(RawVolume { name: name?, backings, frontend, mounts })
+    Some(RawVolume { name: name?, backings, frontend, mounts, abandon })
 }
 
 fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {

@@ -3,7 +3,7 @@
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
 use crate::schema::{RawGroup, RawVolume};
-use crate::{Frontend, Group, Mount, Volume};
+use crate::{Abandon, Frontend, Group, Mount, Volume};
 use hotspare_core::id::fnv1a;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,7 +44,8 @@ pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group],
                 complain(problems, mount.place.span, "only a socket, and a file system on it", help);
             }
             let backings = backings(volume, raw, problems);
-            group.volume = Some(Volume { name, id, port, backings, frontend, mount });
+            let abandon = abandon(volume, raw, problems);
+            group.volume = Some(Volume { name, id, port, backings, frontend, mount, abandon });
         }
     }
     same_place(raw, problems);
@@ -59,6 +60,31 @@ fn frontend(volume: &RawVolume, problems: &mut Vec<Problem>) -> Frontend {
         complain(problems, word.span, message, suggest(&word.value, &known.map(|(name, _)| name)));
     }
     found.unwrap_or(Frontend::Nbd)
+}
+
+/// What `hotspare force --volume` has written.
+fn abandon(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -> Option<Abandon> {
+    let raw = volume.abandon.as_ref()?;
+    let span = raw.generation.span;
+    let example = "`hotspare force --volume` writes this: abandon \"67ef3285556f4d4b\" for=\"alpha\" reason=\"beta has burned down\"";
+    let generation = u64::from_str_radix(&raw.generation.value, 16).ok().filter(|generation| *generation != 0);
+    if generation.is_none() {
+        complain(problems, span, format!("\"{}\" is no generation of a volume", raw.generation.value), example);
+    }
+    let known: Vec<&str> = group.candidates.iter().map(|candidate| candidate.value.as_str()).collect();
+    let to = raw.to.as_ref();
+    match to {
+        None => complain(problems, span, "`abandon` needs `for`: whose copy counts from now on", example),
+        Some(to) if !known.contains(&to.value.as_str()) => {
+            let message = format!("\"{}\" is no candidate of \"{}\"", to.value, group.name.value);
+            complain(problems, to.span, message, suggest(&to.value, &known));
+        }
+        Some(_) => {}
+    }
+    if raw.reason.as_ref().is_none_or(|reason| reason.value.trim().is_empty()) {
+        complain(problems, span, "`abandon` needs a reason", example);
+    }
+    Some(Abandon { generation: generation?, to: to?.value.clone() })
 }
 
 /// File systems that are for one machine at a time, and that are known to come back after a power cut.

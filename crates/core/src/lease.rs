@@ -79,6 +79,8 @@ pub struct LeaseConfig {
     pub moves_per_hour: usize,
     /// The group has data, of which not every candidate need have all.
     pub data: Option<DataConfig>,
+    /// The group's data of this generation was given up by an operator; true: in favour of the copy on this node.
+    pub abandoned: Option<(u64, bool)>,
     /// This node may shoot a holder that is gone.
     pub fence: Option<FenceConfig>,
 }

@@ -4,8 +4,8 @@ use crate::disk::{Cell, Disk};
 use crate::invariants;
 use crate::record::Client;
 use crate::user::User;
-use crate::world::{Happening, MS, VOLUME, World, id, pair};
-use hotspare_core::{Epoch, NodeId};
+use crate::world::{GENERATION, Happening, MS, VOLUME, World, id, pair};
+use hotspare_core::{Epoch, NodeId, NodeSet};
 use hotspare_volume::bits::Bits;
 use hotspare_volume::layout::{self, PEERS_MAX, Superblock};
 use hotspare_volume::{Input, Task, Volume, VolumeConfig};
@@ -107,6 +107,11 @@ impl World {
         let first = self.now + self.rng.below(300 * MS);
         self.at(first, Happening::Bid { node, boot });
         self.at(self.now, Happening::Use { node, boot });
+        if let Some(client) = self.nodes[node].client {
+            self.stats.resumed += 1;
+            let alone = client.chosen() == NodeSet::only(id(node));
+            self.handle(node, Input::Promote { epoch: client.epoch, generation: GENERATION, alone });
+        }
         for other in (0..self.profile.nodes).filter(|other| *other != node) {
             let later = self.now + self.rng.below(5 * MS);
             self.at(later, Happening::Connect { one: node, other });
@@ -147,7 +152,11 @@ impl World {
             }
             self.stats.kills += 1;
         }
-        (this.client, this.user, this.sealed, this.serving) = (None, None, false, false);
+        // The holder may live on, with what was not answered, and the lease client with its tenure.
+        if power || this.sealed || this.user.is_none() || self.rng.one_in(2) {
+            (this.client, this.user, this.sealed) = (None, None, false);
+        }
+        this.serving = false;
         this.works.clear();
         this.reads.clear();
         for other in (0..self.profile.nodes).filter(|other| *other != node) {

@@ -7,6 +7,8 @@ pub struct Stats {
     pub events: u64,
     pub power_cuts: u64,
     pub kills: u64,
+    /// Tenures that went on with another life of the engine.
+    pub resumed: u64,
     pub cuts: u64,
     pub tenures: u64,
     pub writes: u64,
@@ -24,6 +26,7 @@ impl Stats {
         self.events += other.events;
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
+        self.resumed += other.resumed;
         self.cuts += other.cuts;
         self.tenures += other.tenures;
         self.writes += other.writes;
@@ -37,11 +40,24 @@ impl Stats {
 
 impl std::fmt::Display for Stats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Stats { runs, events, power_cuts, kills, cuts, tenures, writes, flushes, joins, drops, copied, seconds } =
-            self;
+        let Stats {
+            runs,
+            events,
+            power_cuts,
+            kills,
+            resumed,
+            cuts,
+            tenures,
+            writes,
+            flushes,
+            joins,
+            drops,
+            copied,
+            seconds,
+        } = self;
         write!(
             f,
-            "runs {runs}, power cuts {power_cuts}, daemons killed {kills}, links cut {cuts}, tenures {tenures}, "
+            "runs {runs}, power cuts {power_cuts}, daemons killed {kills} (tenure resumed {resumed}), links cut {cuts}, tenures {tenures}, "
         )?;
         write!(f, "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, ")?;
         write!(f, "events {events}, hours {}", seconds / 3600)

@@ -99,14 +99,24 @@ impl Lease {
         heard.max_by_key(|(ballot, _)| *ballot).map(|(_, value)| value)
     }
 
+    /// Whether an operator has given up what `copies` names, and if so, whether this node's copy takes its place.
+    fn abandoned(&self, copies: Copies) -> Option<bool> {
+        let (generation, here) = self.config.abandoned?;
+        (copies.generation == generation).then_some(here && self.config.data.is_some_and(|data| data.born_here))
+    }
+
+    /// D5, as far as an operator has not said otherwise.
+    pub(super) fn counts(&self, copies: Copies) -> bool {
+        self.abandoned(copies).unwrap_or_else(|| copies.may_lead(self.config.me)) || taken_out(Fault::AnyCopyLeads)
+    }
+
     /// D5, H0: whether this node has a whole copy, by what the voters said last, and one that can be promoted, by what it says itself.
     pub(super) fn is_whole(&self) -> bool {
         if self.config.data.is_some_and(|data| !data.fit) {
             return false;
         }
         let born_here = self.config.data.is_none_or(|data| data.born_here);
-        self.newest_heard().map_or(born_here, |value| value.copies.may_lead(self.config.me))
-            || taken_out(Fault::AnyCopyLeads)
+        self.newest_heard().map_or(born_here || taken_out(Fault::AnyCopyLeads), |value| self.counts(value.copies))
     }
 
     /// What a bid proposes for the copies, given the newest value there is; `None`: this node may not lead (D0, D5, D8).
@@ -116,10 +126,11 @@ impl Lease {
             (None, None) => Some(Copies::default()),
             (None, Some(data)) if data.born_here => Some(Copies::born(self.rng.bits(), me)),
             (None, Some(_)) => None,
-            (Some(value), _) => {
-                let whole = value.copies.may_lead(me) || taken_out(Fault::AnyCopyLeads);
-                whole.then(|| value.copies.next_tenure())
-            }
+            (Some(value), _) => match (self.counts(value.copies), self.abandoned(value.copies)) {
+                (false, _) => None,
+                (true, None) => Some(value.copies.next_tenure()),
+                (true, Some(_)) => Some(Copies::born(self.rng.bits(), me)),
+            },
         }
     }
 

@@ -116,7 +116,7 @@ impl Lease {
             data: self.config.data.map(|data| {
                 let heard = self.newest_heard().map(|value| value.copies).filter(|copies| copies.generation != 0);
                 let copies = self.copies().or(heard);
-                let counts = copies.is_none_or(|copies| copies.may_lead(self.config.me));
+                let counts = copies.is_none_or(|copies| self.counts(copies));
                 DataStatus { copies, counts, fit: data.fit }
             }),
             voters: self

@@ -194,3 +194,44 @@ fn d5_a_successor_that_falls_behind_while_the_role_is_handed_over_does_not_get_i
     assert_eq!(desk.leader(), Some(A), "who else has the data?");
     assert_eq!(recorded(&desk).insync, set(&[A]));
 }
+
+/// decision 0022: the copy that counted is gone, and an operator has said whose takes its place.
+#[test]
+fn what_an_operator_gave_up_is_led_by_the_copy_that_was_chosen_and_by_nobody_else() {
+    let mut desk = led_by_a();
+    let old = recorded(&desk);
+    desk.cut.insert(A);
+    desk.run(5000);
+    let life = |config: &mut LeaseConfig, here: bool| {
+        config.data = Some(DataConfig { born_here: here, fit: true });
+        config.abandoned = Some((old.generation, here));
+    };
+    let start = |desk: &mut Desk, node: NodeId, change: &dyn Fn(&mut LeaseConfig)| {
+        let mut config = config(node, &[A, B]);
+        change(&mut config);
+        desk.leases.insert(node, crate::lease::Lease::new(config, desk.now, 77, 77));
+        desk.input(node, Input::Standby(true));
+    };
+    start(&mut desk, B, &|config| with_data(config));
+    desk.run(20_000);
+    assert_eq!(desk.leader(), None, "its copy does not count");
+    // A is back, has heard of it, and does not lead: what it writes would be lost.
+    desk.cut.remove(&A);
+    start(&mut desk, A, &|config| life(config, false));
+    desk.run(20_000);
+    assert_eq!(desk.leader(), None, "given up");
+    assert!(!desk.leases[&A].status().data.unwrap().counts);
+    start(&mut desk, B, &|config| life(config, true));
+    desk.run(10_000);
+    assert_eq!(desk.leader(), Some(B));
+    let new = recorded(&desk);
+    assert_ne!(new.generation, old.generation);
+    assert_eq!((new.insync, new.rev), (set(&[B]), 0));
+    // From here on the word says nothing any more: the set decides again.
+    desk.input(B, Input::InSync(set(&[A, B])));
+    desk.run(1000);
+    assert_eq!((recorded(&desk).generation, recorded(&desk).insync), (new.generation, set(&[A, B])));
+    desk.ask(B, Some(A));
+    desk.run(1000);
+    assert_eq!((desk.leader(), recorded(&desk).generation), (Some(A), new.generation));
+}

@@ -33,6 +33,7 @@ pub fn config(me: NodeId, candidates: &[NodeId]) -> LeaseConfig {
         automatic: true,
         epoch_floor: Epoch(0),
         data: None,
+        abandoned: None,
         fence: None,
         moves_per_hour: 0,
     }

@@ -1,0 +1,79 @@
+# The only copy that counts is gone for good, with its disk: nobody leads, until an operator says whose copy takes its place. That one is
+# the data from then on; the old disk, should it turn up again, is not.
+# lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "writer.service"; hold-down "2s"
+WRITER = """[Unit]
+Description=A user of the volume
+[Service]
+ExecStartPre=/usr/bin/lab-volume find /run/hotspare-replicate/data.nbd /var/lib/acknowledged
+ExecStart=/usr/bin/lab-volume write /run/hotspare-replicate/data.nbd /var/lib/acknowledged
+"""
+FILE = "/etc/hotspare/cluster.kdl"
+BACKING = "var/lib/data.img"
+EQUAL = '[.copies[] | select(.joined and .counts)] | length == 1'
+
+
+def wait_writes(node) -> int:
+    before = int(node.succeed("cat /var/lib/acknowledged 2>/dev/null || true").strip() or 0)
+    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged) -gt $((10#{before:020d} + 500))", timeout=60)
+    return before
+
+
+for node in (alpha, beta):
+    node.start()
+    node.copy_text("/etc/systemd/system/writer.service", WRITER)
+    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; truncate -s 64M /var/lib/data.img")
+alpha.succeed("hotspare-replicate create data --first")
+beta.succeed("hotspare-replicate create data")
+for node in (alpha, beta):
+    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+start_all()
+alpha.wait_for_unit("cluster-up.service")
+alpha.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{EQUAL}'", timeout=60)
+wait_writes(alpha)
+
+with subtest("where a copy that counts can lead there is nothing to force"):
+    assert "leads default: the data is there" in beta.fail("hotspare force --volume data --reason 'I want to see what happens' 2>&1")
+
+with subtest("the standby is away, the primary goes on, and burns down with its disk"):
+    beta.crash()
+    alpha.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'the copy on beta does not count any more'")
+    kept = wait_writes(alpha)
+    wait_writes(alpha)
+    alpha.crash()
+    (alpha.root / BACKING).rename(alpha.root / "var/lib/old.img")
+
+with subtest("what is left does not lead by itself"):
+    beta.start()
+    beta.wait_until_succeeds("hotspare status | grep 'nobody leads; cannot lead: its copy of the data does not count'", timeout=60)
+    assert "says too little" in beta.fail("hotspare force --volume data --reason fire 2>&1")
+
+with subtest("an operator takes it for the data, with a reason"):
+    old = beta.succeed("hotspare-replicate status data --json | jq -r .generation").strip()
+    beta.succeed("hotspare force --volume data --reason 'alpha has burned down with its disk'")
+    assert f'abandon "{old}" for=beta' in beta.succeed(f"cat {FILE}").replace('for="beta"', "for=beta")
+    witness.copy_text(FILE, beta.succeed(f"cat {FILE}"))
+    witness.succeed("hotspare apply")
+    beta.wait_for_unit("cluster-up.service", timeout=120)
+    new = beta.succeed("hotspare-replicate status data --json | jq -r .generation").strip()
+    t.assertNotEqual(new, old)
+    found = int(beta.succeed("lab-volume check /var/lib/acknowledged 1"))
+    log.line(f"{found} records are left of more than {kept}", always=True)
+    wait_writes(beta)
+
+with subtest("the old disk turns up again with the old file: it is not heard, and does not lead"):
+    (alpha.root / "var/lib/old.img").rename(alpha.root / BACKING)
+    alpha.start()
+    alpha.wait_until_succeeds("hotspare status | grep -E 'no quorum|NO QUORUM'", timeout=60)
+    wait_writes(beta)
+    alpha.fail("systemctl is-active cluster-lease.service")
+
+with subtest("with the new file it is refused as other data, made anew, and counts"):
+    alpha.copy_text(FILE, beta.succeed(f"cat {FILE}"))
+    alpha.succeed("hotspare apply")
+    beta.wait_until_succeeds("journalctl -o cat -u hotspare-replicate@data | grep 'the copy on alpha takes nothing from here'", timeout=60)
+    alpha.succeed("systemctl stop hotspare-replicate@data; hotspare-replicate create data --again; systemctl start hotspare-replicate@data")
+    beta.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{EQUAL}'", timeout=60)
+    beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'", timeout=60)
+    beta.succeed("hotspare switchover")
+    alpha.wait_for_unit("cluster-up.service")
+    wait_writes(alpha)
