@@ -23,6 +23,7 @@ from nspawn import NETWORKS, Nspawn, sh
 
 PACKAGES = "linux-image-amd64,initramfs-tools,zstd,e2fsprogs,xfsprogs,postgresql,fio"
 MEMORY_MB = 1024
+DATA_MB = 128
 # What a fresh system starts and a test does not need; an emulated processor is slow.
 IDLE = "postgresql.service e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer getty.target systemd-rfkill.socket modprobe@drm.service modprobe@efi_pstore.service".split()
 # A shell on a port that only the host sees, as the NixOS driver has one; each command is a process of its own.
@@ -84,6 +85,12 @@ class Qemu(Nspawn):
             (wants / unit).unlink(missing_ok=True)
             (wants / unit).symlink_to("/dev/null")
 
+    def fill_data(self, command: str, folder: str) -> None:
+        """Before the first start: runs `command` in the machine's tree, at the speed of this one, and makes a file system of `folder`
+        on the data disk. It leaves room behind it."""
+        sh("chroot", str(self.root), "/bin/bash", "-c", command)
+        sh("mke2fs", "-q", "-t", "ext4", "-d", str(self.root / folder.lstrip("/")), str(self.disks[1]), f"{DATA_MB - 4}M")
+
     def _boot_files(self) -> tuple[Path, Path]:
         boot = self.root / "boot"
         return next(boot.glob("vmlinuz-*")), next(boot.glob("initrd.img-*"))
@@ -98,8 +105,8 @@ class Qemu(Nspawn):
             return
         if not self.disks[0].exists():
             sh("mke2fs", "-q", "-t", "ext4", "-d", str(self.root), str(self.disks[0]), "3500M")
-            with self.disks[1].open("wb") as disk:
-                disk.truncate(96 << 20)
+            with self.disks[1].open("ab") as disk:
+                disk.truncate(DATA_MB << 20)
         self._wire()
         kernel, initrd = self._boot_files()
         port = self.folder / "agent.sock"

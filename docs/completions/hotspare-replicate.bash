@@ -75,12 +75,16 @@ _hotspare__replicate() {
             return 0
             ;;
         hotspare__subcmd__replicate__subcmd__create)
-            opts="-h --first --again --help"
+            opts="-h --first --again --format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "ext4 xfs btrfs" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

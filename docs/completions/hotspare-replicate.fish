@@ -32,6 +32,9 @@ complete -c hotspare-replicate -n "__fish_hotspare_replicate_needs_command" -f -
 complete -c hotspare-replicate -n "__fish_hotspare_replicate_needs_command" -f -a "serve" -d 'Have the volume ready for its user for as long as this runs. hotspare-volume@VOLUME.service does this'
 complete -c hotspare-replicate -n "__fish_hotspare_replicate_needs_command" -f -a "status" -d 'Say how the copies are'
 complete -c hotspare-replicate -n "__fish_hotspare_replicate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hotspare-replicate -n "__fish_hotspare_replicate_using_subcommand create" -l format -d 'Make a file system on it first; what is on the backing is lost' -r -f -a "ext4\t''
+xfs\t''
+btrfs\t''"
 complete -c hotspare-replicate -n "__fish_hotspare_replicate_using_subcommand create" -l first -d 'The data is here: what is on the backing stays, and the others become copies of it'
 complete -c hotspare-replicate -n "__fish_hotspare_replicate_using_subcommand create" -l again -d 'Also over a copy that is there already, which is lost'
 complete -c hotspare-replicate -n "__fish_hotspare_replicate_using_subcommand create" -s h -l help -d 'Print help'

@@ -262,13 +262,17 @@ _hotspare() {
             return 0
             ;;
         hotspare__subcmd__force)
-            opts="-h --lost --back --vote --reason --help"
+            opts="-h --lost --volume --back --vote --reason --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --lost)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --volume)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -163,9 +163,10 @@ impl Holder {
             let size = engine(volume).map_err(Exit::Unavailable.why("cannot speak to the engine"))?.1;
             let help = "the kernel's NBD client cannot be used (modprobe nbd; or `frontend \"socket\"`)";
             let (made, socket) = kernel::Device::connect(volume, size).map_err(Exit::OsErr.why(help))?;
-            println!("{}", made.path.display());
-            device = Some(made);
             self.clone().take_client(socket)?;
+            let made = device.insert(made);
+            made.label(volume).map_err(Exit::OsErr.why(format!("cannot name /dev/{}", made.name)))?;
+            println!("{}", made.path.display());
         } else {
             println!("{}", role::nbd_path(volume).display());
         }

@@ -119,7 +119,7 @@ impl Device {
     /// Makes a device of `size` bytes for `volume`; the requests come over the socket.
     ///
     /// # Errors
-    /// If the kernel has no NBD client, or refuses; if the device gets no name.
+    /// If the kernel has no NBD client, or refuses.
     pub fn connect(volume: &str, size: u64) -> io::Result<(Device, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
         let fd = u32::try_from(theirs.as_raw_fd()).map_err(io::Error::other)?;
@@ -138,13 +138,15 @@ impl Device {
         let index = index.map(|index| u32::from_ne_bytes(*index)).ok_or(io::ErrorKind::InvalidData)?;
         let name = format!("nbd{index}");
         let path = Path::new("/dev/hotspare").join(volume);
-        let device = Device { name, path, open: true };
-        device.label(volume)?;
-        Ok((device, ours))
+        Ok((Device { name, path, open: true }, ours))
     }
 
-    /// Has udev call it /dev/hotspare/VOLUME, so that units can wait for it; without udev the name is made here.
-    fn label(&self, volume: &str) -> io::Result<()> {
+    /// Has udev call it /dev/hotspare/VOLUME, so that units can wait for it; without udev the name is made here. Requests must be served
+    /// already: udev looks into the device first.
+    ///
+    /// # Errors
+    /// If it gets no name.
+    pub fn label(&self, volume: &str) -> io::Result<()> {
         let _ = fs::remove_file(&self.path);
         fs::write(label_path(&self.name), format!("HOTSPARE_VOLUME={volume}\n"))?;
         fs::write(format!("/sys/block/{}/uevent", self.name), "change")?;
