@@ -8,7 +8,7 @@ help:    ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 demo: labtools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=alpha` leaves it up with a prompt
 	@vm-tests/run --demo $(if $(SHELL_IN),--shell $(SHELL_IN))
-test: check unit sim lab vm ## everything that CI runs
+test: check unit sim lab  ## everything that CI runs (make vm takes too long for that)
 unit: tools  ## unit, golden and command-line tests
 	cargo nextest run --workspace
 sim:     ## the simulators: TIME=180 (seconds, and a quarter of it for volumes), or SEED=7 PROFILE=heavy-loss for the story of one run

@@ -121,6 +121,16 @@ with subtest("a copy whose daemon stands still is hung up on, and made equal whe
     beta.succeed("systemctl kill -s CONT hotspare-replicate@data")
     wait_equal(alpha, beta)
 
+with subtest("all copies are compared under load: what was changed past hotspare is found, named, and copied again"):
+    log.line(alpha.succeed("hotspare-replicate verify data").strip(), always=True)
+    assert "is not the one that is written to" in beta.fail("hotspare-replicate verify data 2>&1")
+    beta.succeed("dd if=/dev/urandom of=/var/lib/data.img bs=64K seek=700 count=1 conv=notrunc status=none")
+    assert "1 of 1023 blocks" in alpha.fail("hotspare-replicate verify data 2>&1")
+    alpha.succeed(f"journalctl -o cat -u hotspare-replicate@data | grep '65536 bytes at {700 * 65536} are not the same on beta'")
+    wait_equal(alpha, beta)
+    alpha.succeed("hotspare-replicate verify data")
+    wait_writes(alpha)
+
 with subtest("the primary is cut off: its user gets an error, nothing is acknowledged there, and nothing is lost"):
     wait_writes(alpha)
     alpha.block()

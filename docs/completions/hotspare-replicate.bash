@@ -31,6 +31,9 @@ _hotspare__replicate() {
             hotspare__replicate,status)
                 cmd="hotspare__replicate__subcmd__status"
                 ;;
+            hotspare__replicate,verify)
+                cmd="hotspare__replicate__subcmd__verify"
+                ;;
             hotspare__replicate__subcmd__help,create)
                 cmd="hotspare__replicate__subcmd__help__subcmd__create"
                 ;;
@@ -46,6 +49,9 @@ _hotspare__replicate() {
             hotspare__replicate__subcmd__help,status)
                 cmd="hotspare__replicate__subcmd__help__subcmd__status"
                 ;;
+            hotspare__replicate__subcmd__help,verify)
+                cmd="hotspare__replicate__subcmd__help__subcmd__verify"
+                ;;
             *)
                 ;;
         esac
@@ -53,7 +59,7 @@ _hotspare__replicate() {
 
     case "${cmd}" in
         hotspare__replicate)
-            opts="-h --config --node --help create run serve status help"
+            opts="-h --config --node --help create run serve verify status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -93,7 +99,7 @@ _hotspare__replicate() {
             return 0
             ;;
         hotspare__subcmd__replicate__subcmd__help)
-            opts="create run serve status help"
+            opts="create run serve verify status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -176,6 +182,20 @@ _hotspare__replicate() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hotspare__subcmd__replicate__subcmd__help__subcmd__verify)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hotspare__subcmd__replicate__subcmd__run)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -206,6 +226,20 @@ _hotspare__replicate() {
             ;;
         hotspare__subcmd__replicate__subcmd__status)
             opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__replicate__subcmd__verify)
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -305,7 +305,7 @@ fn volume_unit(names: &Names, volume: &Volume) -> String {
     let (gate, copy) = (names.gate(), format!("hotspare-replicate@{}.service", volume.name));
     // The kernel's client may be a module; where it is built in, that is no failure.
     let module = if volume.frontend == Frontend::Nbd { " modprobe@nbd.service" } else { "" };
-    let wants = if module.is_empty() { String::new() } else { format!("Wants={}\n", module.trim()) };
+    let wants = format!("Wants=hotspare-verify@{}.timer{module}\n", volume.name);
     let volume = &volume.name;
     format!(
         "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}{wants}After={gate} {copy}{module}\n\

@@ -41,6 +41,12 @@ pub enum Act {
         #[arg(value_name = "VOLUME")]
         volume: String,
     },
+    /// Look whether all copies are the same, while they are written to; what differs is copied again. On the node that leads; exits
+    /// with 1 if something differed. hotspare-verify@VOLUME.timer does this once a week.
+    Verify {
+        #[arg(value_name = "VOLUME")]
+        volume: String,
+    },
     /// Say how the copies are.
     Status {
         #[arg(value_name = "VOLUME")]

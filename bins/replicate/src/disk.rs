@@ -3,6 +3,7 @@
 use crate::backing::Backing;
 use crate::buffer::Shared;
 use crate::engine::News;
+use blake2::{Blake2s256, Digest};
 use hotspare_volume::{Range, What};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,9 +15,19 @@ const THREADS: usize = 8;
 /// What is to be done, and the number under which its end is told.
 pub enum Job {
     Read(Range),
-    Write { what: What, range: Range, durable: bool, bytes: Option<Shared> },
+    /// What the bytes come to.
+    Digest(Range),
+    Write {
+        what: What,
+        range: Range,
+        durable: bool,
+        bytes: Option<Shared>,
+    },
     Flush,
-    Meta { at: u64, bytes: Vec<u8> },
+    Meta {
+        at: u64,
+        bytes: Vec<u8>,
+    },
 }
 
 /// The way to the threads.
@@ -47,12 +58,18 @@ fn work(jobs: &Mutex<Receiver<(u64, Job)>>, backing: &Backing, news: &Sender<New
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((id, job)) = next else { return };
+        let digests = matches!(job, Job::Digest(_));
         let done = act(backing, job);
         if let Err(error) = &done {
             tracing::error!("{}: {error}", backing.path().display());
         }
         let (ok, bytes) = (done.is_ok(), done.ok().flatten());
-        if news.send(News::Done { id, ok, bytes }).is_err() {
+        let kept = bytes.clone().filter(|_| !digests);
+        let end = match bytes.filter(|_| digests) {
+            Some(bytes) => News::Digested { id, digest: Blake2s256::digest(bytes.bytes()).into() },
+            None => News::Done { id, ok, bytes: kept },
+        };
+        if news.send(end).is_err() {
             return;
         }
     }
@@ -60,7 +77,7 @@ fn work(jobs: &Mutex<Receiver<(u64, Job)>>, backing: &Backing, news: &Sender<New
 
 fn act(backing: &Backing, job: Job) -> io::Result<Option<Shared>> {
     match job {
-        Job::Read(range) => return Ok(Some(Arc::new(backing.read(range)?))),
+        Job::Read(range) | Job::Digest(range) => return Ok(Some(Arc::new(backing.read(range)?))),
         Job::Write { what: What::Data, range, durable, bytes } => {
             let bytes = bytes.ok_or_else(|| io::Error::other("a write came without its data"))?;
             backing.write(range, bytes.bytes(), durable)?;

@@ -13,6 +13,7 @@ use crate::disk::{Disk, Job};
 use crate::lease::{Standing, Tenancy};
 use crate::nbd::{Piece, Server};
 use crate::peers::{Line, Parcel};
+use crate::progress::Progress;
 use crate::role::{self, Ask, Copy, Status, Tell};
 use crate::story;
 use hotspare_config::Config;
@@ -35,6 +36,7 @@ const WORD_PATIENCE: Duration = Duration::from_secs(5);
 pub enum News {
     Request { tag: u64, piece: Piece },
     Done { id: u64, ok: bool, bytes: Option<Shared> },
+    Digested { id: u64, digest: hotspare_volume::Digest },
     Connected { peer: NodeId, session: u64, line: Line },
     Disconnected { peer: NodeId, session: u64 },
     FromPrimary { peer: NodeId, session: u64, message: ToReplica, bytes: Vec<u8> },
@@ -83,6 +85,10 @@ pub struct Engine {
     next_bytes: u64,
     serving: Option<Serving>,
     copies: Option<Copies>,
+    /// Who waits for the end of a look at all copies.
+    verifiers: Vec<Sender<Tell>>,
+    progress: Progress,
+    next_look: Duration,
     worth: Option<(bool, bool)>,
     why: String,
 }
@@ -114,6 +120,9 @@ impl Engine {
             next_bytes: 0,
             serving: None,
             copies: None,
+            verifiers: Vec::new(),
+            progress: Progress::default(),
+            next_look: Duration::ZERO,
             worth: None,
             why: "started".into(),
         }
@@ -140,6 +149,7 @@ impl Engine {
                 self.tell_sets();
                 self.handle(Input::Tick);
                 self.tell_worth();
+                self.look_at_progress();
                 notify::alive();
             }
         }
@@ -168,6 +178,7 @@ impl Engine {
                 self.handle(Input::Done { id, ok });
                 self.reads.remove(&id);
             }
+            News::Digested { id, digest } => self.handle(Input::Digested { id, digest }),
             News::Connected { peer, session, line } => {
                 self.lines.retain(|(other, _), _| *other != peer);
                 self.lines.insert((peer, session), line);
@@ -255,6 +266,7 @@ impl Engine {
                 Job::Write { what, range, durable, bytes }
             }
             Task::Flush => Job::Flush,
+            Task::Digest { range } => Job::Digest(range),
         };
         self.disk.ask(id, job);
     }
@@ -286,11 +298,24 @@ impl Engine {
                 self.answer(Tell::Refused { reason });
                 self.serving = None;
             }
+            Event::Verified { compared, differ } => {
+                for answer in self.verifiers.drain(..) {
+                    let _ = answer.send(Tell::Verified { compared, differ });
+                }
+            }
             Event::Sealed { .. } => {
+                self.nothing_is_verified();
                 let reason = "the lease is over, or the disk failed: see the journal".into();
                 self.answer(Tell::Refused { reason });
             }
             _ => {}
+        }
+    }
+
+    fn nothing_is_verified(&mut self) {
+        for answer in self.verifiers.drain(..) {
+            let _ =
+                answer.send(Tell::Refused { reason: "the role has gone: what was looked at does not count".into() });
         }
     }
 
@@ -318,7 +343,15 @@ impl Engine {
 
     fn call(&mut self, caller: u64, ask: &Ask, answer: Sender<Tell>) {
         match ask {
-            Ask::Status => drop(answer.send(Tell::Status(self.status()))),
+            Ask::Status => drop(answer.send(Tell::Status(Box::new(self.status())))),
+            Ask::Verify if self.volume.status().serving => {
+                self.verifiers.push(answer);
+                self.handle(Input::Verify);
+            }
+            Ask::Verify => {
+                let reason = "this copy is not the one that is written to: ask there (hotspare status)".into();
+                let _ = answer.send(Tell::Refused { reason });
+            }
             Ask::Serve if self.serving.is_some() => {
                 let reason = "the volume is served on this node already".into();
                 let _ = answer.send(Tell::Refused { reason });
@@ -389,8 +422,16 @@ impl Engine {
         self.pieces.clear();
     }
 
+    fn look_at_progress(&mut self) {
+        let now = self.now();
+        if now >= self.next_look {
+            self.next_look = now + Duration::from_secs(1);
+            self.progress.look(now, &self.volume.to_copy());
+        }
+    }
+
     fn status(&self) -> Status {
-        let status = self.volume.status();
+        let (status, to_copy) = (self.volume.status(), self.volume.to_copy());
         let chosen =
             self.copies.as_ref().filter(|copies| Some(copies.epoch) == status.primary).map(|copies| copies.chosen);
         let copies = status.peers.iter().map(|(node, joined, differs)| Copy {
@@ -399,6 +440,7 @@ impl Engine {
             joined: *joined,
             counts: chosen.map(|chosen| chosen.contains(*node)),
             differs: *differs,
+            resync: to_copy.iter().find(|(other, _)| other == node).map(|(node, left)| self.progress.of(*node, *left)),
         });
         Status {
             volume: self.name.clone(),
@@ -411,6 +453,7 @@ impl Engine {
             whole: status.whole,
             generation: format!("{:x}", status.generation),
             requests: status.requests,
+            verifying: self.volume.verifying(),
             after_a_crash: status.after_a_crash,
             copies: copies.collect(),
         }

@@ -150,7 +150,7 @@ impl Holder {
                     let message = format!("volume {}: {reason}", self.volume);
                     return Err(Failure::new(Exit::TempFail, message));
                 }
-                Tell::Status(_) => {}
+                Tell::Status(_) | Tell::Verified { .. } => {}
             }
         }
     }

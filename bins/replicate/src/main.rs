@@ -12,6 +12,7 @@ mod lease;
 mod leased;
 mod nbd;
 mod peers;
+mod progress;
 mod role;
 mod serve;
 mod story;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
                 let me = identity::this_node(&config, args.node.as_deref())?;
                 holder::hold(&described.name, (&group.name, me.id), described.frontend)
             }
+            Act::Verify { volume } => serve::verify(&described(&config, volume)?.1.name),
             Act::Status { volume, json } => serve::status(&described(&config, volume)?.1.name, *json),
             Act::Create { volume, first, again, format } => {
                 let (group, described) = described(&config, volume)?;

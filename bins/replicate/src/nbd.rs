@@ -25,7 +25,7 @@ const BYTES_MAX: u64 = 64 << 20;
 /// Connections at a time.
 pub const CONNECTIONS_MAX: usize = 16;
 /// The smallest, the best and the largest request.
-const SIZES: [u32; 3] = [4096, 65536, DATA_MAX];
+const SIZES: [u32; 3] = [512, 65536, DATA_MAX];
 
 /// What every connection needs to know.
 pub struct Server {

@@ -20,15 +20,21 @@ pub enum Ask {
     Status,
     /// Be written to, for as long as this connection lasts. Answered when the first request can be served.
     Serve,
+    /// Look whether all copies are the same; answered when that is known.
+    Verify,
 }
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Tell {
-    Status(Status),
+    Status(Box<Status>),
     Serving {
         epoch: u64,
+    },
+    Verified {
+        compared: u64,
+        differ: u64,
     },
     /// It cannot be, or is not any more.
     Refused {
@@ -54,6 +60,8 @@ pub struct Status {
     /// Bytes that would be copied again if this machine lost its power now.
     pub after_a_crash: u64,
     pub copies: Vec<Copy>,
+    /// Blocks that were looked at, and how many there are.
+    pub verifying: Option<(u64, u64)>,
 }
 
 /// Another copy, as this one sees it.
@@ -67,6 +75,17 @@ pub struct Copy {
     pub counts: Option<bool>,
     /// Bytes of it that may differ.
     pub differs: u64,
+    /// While it is made equal: what has yet to be copied, and how fast that goes.
+    pub resync: Option<Resync>,
+}
+
+/// A copy on its way to being equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resync {
+    pub bytes_left: u64,
+    /// Since the last look, at least a second before; 0: not known yet.
+    pub bytes_per_second: u64,
+    pub seconds_left: Option<u64>,
 }
 
 /// The socket of `volume`.

@@ -1,6 +1,6 @@
 //! The callers' side of the engine's socket, and `status`.
 
-use crate::role::{self, Ask, Status, Tell};
+use crate::role::{self, Ask, Resync, Status, Tell};
 use hotspare_daemon::{Exit, Failure};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -46,12 +46,35 @@ pub fn status(volume: &str, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Has all copies compared, and says what came of it.
+pub fn verify(volume: &str) -> Result<Exit, Failure> {
+    let mut reader = connect(volume, &Ask::Verify)?;
+    match receive(&mut reader)? {
+        Tell::Verified { compared, differ: 0 } => {
+            println!("volume {volume}: {compared} blocks were compared with other copies: all are the same");
+            Ok(Exit::Done)
+        }
+        Tell::Verified { compared, differ } => {
+            let message =
+                format!("volume {volume}: {differ} of {compared} blocks were not the same, and are copied again");
+            Err(Failure::new(Exit::No, format!("{message}; which: journalctl -u hotspare-replicate@{volume}")))
+        }
+        Tell::Refused { reason } => Err(Failure::new(Exit::TempFail, format!("volume {volume}: {reason}"))),
+        Tell::Serving { .. } | Tell::Status(_) => {
+            Err(Failure::new(Exit::Protocol, "the daemon's answer is not understood"))
+        }
+    }
+}
+
 fn show(status: &Status) {
     let whole = if status.whole { "whole" } else { "not whole" };
     println!("volume {} of group {}: {}, epoch {}, {whole}", status.volume, status.group, status.role, status.epoch);
     println!("  {}", status.state);
     println!("  {} bytes on {}, generation {}", status.bytes, status.backing, status.generation);
     println!("  {} bytes would be copied again if this machine crashed now", status.after_a_crash);
+    if let Some((looked, of)) = status.verifying {
+        println!("  looks whether all copies are the same: block {looked} of {of}");
+    }
     for copy in &status.copies {
         let how = match (copy.connected, copy.joined) {
             (_, true) => "equal",
@@ -60,5 +83,9 @@ fn show(status: &Status) {
         };
         let counts = copy.counts.map_or("", |counts| if counts { ", counts" } else { ", does not count" });
         println!("  {}: {how}{counts}; up to {} bytes may differ", copy.node, copy.differs);
+        if let Some(Resync { bytes_left, bytes_per_second, seconds_left }) = copy.resync {
+            let left = seconds_left.map_or("time left not known yet".into(), |seconds| format!("{seconds} s left"));
+            println!("    {bytes_left} bytes to copy, {bytes_per_second} bytes/s, {left}");
+        }
     }
 }

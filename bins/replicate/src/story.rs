@@ -69,6 +69,21 @@ fn sentence(config: &Config, event: Event) -> (&'static str, Priority, Option<No
         Event::MetaFailed => {
             (message_id::VOLUME_DISK, Error, None, "the disk did not take the metadata; tried again".into())
         }
+        Event::VerifyBegins => {
+            (message_id::COPIES_VERIFIED, Info, None, "looks at all blocks of all copies that are equal".into())
+        }
+        Event::Differs { peer, at, len } => {
+            let text = format!("{len} bytes at {at} are not the same on {}", name(peer));
+            (message_id::COPY_DIFFERS, Error, Some(peer), text)
+        }
+        Event::Verified { compared, differ: 0 } => {
+            let text = format!("{compared} blocks were compared: all are the same");
+            (message_id::COPIES_VERIFIED, Notice, None, text)
+        }
+        Event::Verified { compared, differ } => {
+            let text = format!("{compared} blocks were compared: {differ} are not the same, and are copied again");
+            (message_id::COPIES_VERIFIED, Error, None, text)
+        }
         Event::NotWhole { peer } => {
             let text = format!("a mixture of old and new from now on, until {} has copied everything", name(peer));
             (message_id::COPY_RESYNC, Notice, Some(peer), text)

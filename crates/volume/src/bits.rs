@@ -9,7 +9,7 @@
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::{Geometry, Range};
 use crate::layout;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Extents that are hot at a time: with 4 MiB each, 4 GiB of a volume are written to without another write of metadata.
@@ -39,6 +39,45 @@ struct Page {
     lazy: bool,
 }
 
+/// Blocks that have to be copied, taken in order; none comes back.
+#[derive(Clone, Debug, Default)]
+pub struct Todo {
+    words: Vec<u64>,
+    /// No block is left before this extent.
+    from: usize,
+    /// How many are left.
+    left: u64,
+}
+
+impl Todo {
+    /// What is marked in `words`.
+    #[must_use]
+    pub fn new(words: Vec<u64>) -> Todo {
+        let left = words.iter().map(|word| u64::from(word.count_ones())).sum();
+        Todo { words, from: 0, left }
+    }
+
+    /// Takes the next block: its extent, and which one of it.
+    pub fn take(&mut self) -> Option<(usize, u32)> {
+        let extent = self.from + self.words[self.from.min(self.words.len())..].iter().position(|word| *word != 0)?;
+        let block = self.words[extent].trailing_zeros();
+        self.words[extent] &= self.words[extent] - 1;
+        (self.from, self.left) = (extent, self.left - 1);
+        Some((extent, block))
+    }
+
+    /// Whether all blocks of `mask` have yet to be copied.
+    #[must_use]
+    pub fn has(&self, extent: usize, mask: u64) -> bool {
+        self.words.get(extent).is_some_and(|word| word & mask == mask)
+    }
+
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+}
+
 /// The bits of all other copies.
 #[derive(Clone, Debug)]
 pub struct Bits {
@@ -46,6 +85,8 @@ pub struct Bits {
     hot_max: usize,
     /// By other copy, by extent.
     words: Vec<Vec<u64>>,
+    /// Extents in which a block of some copy is marked: few, unless one is away.
+    marked: BTreeSet<usize>,
     /// By extent: the number of the write that reached it last in this session; 0: an earlier one.
     last: Vec<u64>,
     hot: BTreeMap<usize, Hot>,
@@ -70,7 +111,8 @@ impl Bits {
         }
         let pages = vec![Page::default(); shape.pages()];
         let last = vec![0; shape.extents()];
-        Bits { shape, hot_max: HOT_MAX, words, last, hot: BTreeMap::new(), pages }
+        let marked = (0..shape.extents()).filter(|extent| words.iter().any(|words| words[*extent] != 0)).collect();
+        Bits { shape, hot_max: HOT_MAX, words, marked, last, hot: BTreeMap::new(), pages }
     }
 
     /// The same with room for so many hot extents.
@@ -94,15 +136,29 @@ impl Bits {
     pub fn mark(&mut self, range: Range, number: u64) {
         for (extent, mask) in self.shape.touched(range) {
             self.words.iter_mut().for_each(|words| words[extent] |= mask);
+            self.marked.insert(extent);
             self.last[extent] = self.last[extent].max(number); // an unknown one stays unknown
+        }
+    }
+
+    /// A block of the copy `peer` alone is not what it should be; `number` is the newest write there is.
+    pub fn mark_one(&mut self, peer: usize, range: Range, number: u64) {
+        for (extent, mask) in self.shape.touched(range) {
+            self.words[peer][extent] |= mask;
+            self.last[extent] = self.last[extent].max(number);
+            self.marked.insert(extent);
+            self.pages[extent / self.shape.page_extents].lazy = true; // on disk at leisure: it can be found again
         }
     }
 
     /// What another copy says may differ.
     pub fn join(&mut self, peer: usize, words: &[u64]) {
         let existing = (0..).map(|extent| self.shape.existing(extent));
-        for ((word, other), existing) in self.words[peer].iter_mut().zip(words).zip(existing) {
+        for (extent, ((word, other), existing)) in self.words[peer].iter_mut().zip(words).zip(existing).enumerate() {
             *word |= other & existing;
+            if *word != 0 {
+                self.marked.insert(extent);
+            }
         }
     }
 
@@ -120,12 +176,14 @@ impl Bits {
 
     /// This copy and `peer` both have on disk whatever the writes up to `number` made of the volume.
     pub fn clear_up_to(&mut self, peer: usize, number: u64) {
-        for (extent, word) in self.words[peer].iter_mut().enumerate() {
-            if *word != 0 && self.last[extent] <= number {
-                *word = 0;
-                self.pages[extent / self.shape.page_extents].lazy = true;
+        let (last, words, pages) = (&self.last, &mut self.words, &mut self.pages);
+        self.marked.retain(|&extent| {
+            if words[peer][extent] != 0 && last[extent] <= number {
+                words[peer][extent] = 0;
+                pages[extent / self.shape.page_extents].lazy = true;
             }
-        }
+            words.iter().any(|words| words[extent] != 0)
+        });
     }
 
     /// A write to `range` is about to begin. Returns the version that each page named must have on disk first; ends with
@@ -336,6 +394,17 @@ mod tests {
     }
 
     #[test]
+    fn blocks_to_be_copied_are_taken_in_order_and_once() {
+        let mut todo = Todo::new(vec![0, 0b101, 0, 1 << 63]);
+        assert_eq!(todo.left(), 3);
+        assert!(todo.has(1, 0b101) && !todo.has(1, 0b111) && !todo.has(9, 1));
+        assert_eq!(todo.take(), Some((1, 0)));
+        assert!(!todo.has(1, 1) && todo.has(1, 0b100));
+        assert_eq!([todo.take(), todo.take(), todo.take(), todo.take()], [Some((1, 2)), Some((3, 63)), None, None]);
+        assert_eq!((todo.left(), Todo::default().take()), (0, None));
+    }
+
+    #[test]
     fn bits_go_when_all_writes_to_their_extent_are_on_both_disks() {
         let mut bits = clean();
         bits.mark(extent(0), 7);
@@ -353,5 +422,7 @@ mod tests {
         assert_eq!(bits.count(0), 0);
         bits.join(0, &[u64::MAX, 0, 0, u64::MAX]);
         assert_eq!(bits.count(0), 128);
+        bits.clear_up_to(0, 12);
+        assert_eq!((bits.count(0), bits.marked.len()), (0, 0), "what another copy said goes the same way");
     }
 }

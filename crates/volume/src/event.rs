@@ -61,6 +61,19 @@ pub enum Event {
     },
     /// The local disk failed; the role should go to another node.
     DiskFailed,
+    /// All copies that are equal are looked at, block by block.
+    VerifyBegins,
+    /// A block of `peer` is not what it should be.
+    Differs {
+        peer: NodeId,
+        at: u64,
+        len: u64,
+    },
+    /// So many blocks were compared with another copy, and so many were not the same: they are copied again.
+    Verified {
+        compared: u64,
+        differ: u64,
+    },
     /// Metadata could not be written; it is tried again.
     MetaFailed,
     /// This copy is a mixture of old and new until it has joined.

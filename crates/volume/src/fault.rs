@@ -47,6 +47,10 @@ pub enum VolumeFault {
     EpochNotKept,
     /// D7: a new session begins when the last write of the old one has landed.
     NoDrain,
+    /// A block is looked at while nobody writes to it.
+    VerifyWithoutLock,
+    /// And the other copy looks when it is its turn.
+    VerifyOutOfTurn,
     /// R10: nothing is acknowledged after the seal.
     AcksAfterSeal,
 }

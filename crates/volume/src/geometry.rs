@@ -76,6 +76,19 @@ impl Geometry {
         })
     }
 
+    /// How many blocks there are.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.size.div_ceil(self.block)
+    }
+
+    /// The bytes of the block with this number.
+    #[must_use]
+    pub fn block_at(&self, number: u64) -> Range {
+        let at = number * self.block;
+        Range { at, len: self.block.min(self.size - at) }
+    }
+
     /// The bytes of one block; the last one may be shorter.
     #[must_use]
     pub fn block_range(&self, extent: usize, block: u32) -> Range {

@@ -5,6 +5,7 @@
 
 use crate::event::Event;
 use crate::geometry::Range;
+use crate::verify::Digest;
 use hotspare_core::{Epoch, NodeId, NodeSet};
 
 /// What a user of the volume wants of `range`; `tag` names the request until it is completed.
@@ -62,6 +63,10 @@ pub enum Task {
         source: Source,
     },
     Flush,
+    /// What the bytes come to: [`Input::Digested`] when it is known, [`Input::Done`] if they cannot be read.
+    Digest {
+        range: Range,
+    },
 }
 
 /// What happened.
@@ -95,6 +100,13 @@ pub enum Input {
         id: u64,
         ok: bool,
     },
+    /// The digest that a task was for.
+    Digested {
+        id: u64,
+        digest: Digest,
+    },
+    /// Look whether all copies are the same.
+    Verify,
     /// The group's lease is held in `epoch`, and the voters say that the data is this `generation`; `alone`: and that no other copy
     /// counts.
     Promote {
@@ -183,6 +195,12 @@ pub enum ToReplica {
     Flush {
         flush: u64,
     },
+    /// Does this block come to the same at yours?
+    Check {
+        check: u64,
+        range: Range,
+        digest: Digest,
+    },
     /// You have everything up to `at`, on disk; and so have others.
     Join {
         at: u64,
@@ -214,6 +232,10 @@ pub enum ToPrimary {
         flush: u64,
     },
     Joined,
+    Checked {
+        check: u64,
+        same: bool,
+    },
 }
 
 /// Why a copy will not be written to.

@@ -7,6 +7,7 @@
 //! ```
 //! A copy that counts and was away for a moment goes the same way; what differs is only what has not been flushed yet.
 
+use crate::bits::Todo;
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
 use crate::message::{Command, Refusal, Source, Task, ToPrimary, ToReplica};
@@ -49,6 +50,7 @@ impl Volume {
                 if let Some(state) = primary.peers.get_mut(&peer) {
                     state.end_session(self.now);
                     self.end_copies(peer);
+                    self.verify_without(peer);
                 }
             }
             Role::Replica(replica) => {
@@ -116,6 +118,7 @@ impl Volume {
             }
             ToPrimary::Flushed { flush } => self.on_peer_flushed(peer, flush),
             ToPrimary::Joined => self.on_joined(peer),
+            ToPrimary::Checked { check, same } => self.on_checked(peer, check, same),
         }
     }
 
@@ -128,7 +131,7 @@ impl Volume {
         let (todo, blocks) = (self.bits.of(slot).to_vec(), self.bits.count(slot));
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.step == Step::Greeted) else { return };
-        (peer.todo, peer.step) = (todo, Step::Resyncing);
+        (peer.todo, peer.step) = (Todo::new(todo), Step::Resyncing);
         self.journal(Event::ResyncBegins { peer: node, blocks, bytes: blocks * self.shape.block });
     }
 
@@ -157,7 +160,7 @@ impl Volume {
             let Role::Primary(primary) = &mut self.role else { return };
             let (sent, next) = (primary.number, primary.next + 1);
             let Some(peer) = primary.peers.get_mut(&node) else { continue };
-            let left = peer.todo.iter().any(|word| *word != 0) || !peer.copies.is_empty();
+            let left = peer.todo.left() > 0 || !peer.copies.is_empty();
             if left && !taken_out(VolumeFault::JoinsTooEarly) {
                 continue;
             }
@@ -178,9 +181,8 @@ impl Volume {
         let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < COPIES_MAX) else {
             return false;
         };
-        let Some((extent, word)) = peer.todo.iter_mut().enumerate().find(|(_, word)| **word != 0) else { return false };
-        let block = word.trailing_zeros();
-        *word &= *word - 1; // from now on what is written to it is sent
+        // From now on what is written to it is sent.
+        let Some((extent, block)) = peer.todo.take() else { return false };
         let range = shape.block_range(extent, block);
         primary.next = copy;
         peer.copies.insert(copy, (range, now));

@@ -1,9 +1,11 @@
 //! What the copy that is written to knows: its requests, and how far each other copy is.
 
+use crate::bits::Todo;
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
 use crate::locks::Locks;
 use crate::message::Request;
+use crate::verify::Verify;
 use hotspare_core::{Epoch, NodeId, NodeSet};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,6 +18,7 @@ const UNACKED_MAX: usize = 128;
 pub(crate) enum Key {
     Request(u64),
     Copy(NodeId, u64),
+    Check(u64),
 }
 
 /// A write that has begun and has no number yet: it waits for its turn, then for its intent.
@@ -85,7 +88,7 @@ pub(crate) struct Peer {
     /// What was written when it joined: flushes may have passed it by up to there.
     pub proven_at: u64,
     /// Blocks that have to be copied.
-    pub todo: Vec<u64>,
+    pub todo: Todo,
     /// Blocks on their way.
     pub copies: BTreeMap<u64, (Range, Duration)>,
 }
@@ -104,7 +107,7 @@ impl Peer {
             flushes: BTreeMap::new(),
             durable: None,
             proven_at: 0,
-            todo: Vec::new(),
+            todo: Todo::default(),
             copies: BTreeMap::new(),
         }
     }
@@ -143,7 +146,7 @@ impl Peer {
         self.unacked.clear();
         self.flushes.clear();
         self.copies.clear();
-        self.todo.clear();
+        self.todo = Todo::default();
         self.durable = None;
     }
 }
@@ -182,6 +185,7 @@ pub(crate) struct Primary {
     pub next_flush: Duration,
     pub next: u64,
     pub disk_failed: bool,
+    pub verify: Option<Verify>,
 }
 
 impl Primary {
@@ -209,6 +213,7 @@ impl Primary {
             next_flush: now,
             next: 0,
             disk_failed: false,
+            verify: None,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
 use crate::locks::Locks;
 use crate::message::{Command, Refusal, Source, Task, ToPrimary, ToReplica, What};
+use crate::verify::Digest;
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::{Epoch, NodeId};
 use std::collections::BTreeMap;
@@ -47,6 +48,15 @@ struct Work {
     /// Its turn has come, and this must be on disk first.
     needs: Option<Vec<(usize, u64)>>,
     issued: bool,
+    /// Nothing is written: this is what the block should come to.
+    digest: Option<Digest>,
+}
+
+impl Work {
+    fn new(session: u64, answer: ToPrimary, range: Range) -> Work {
+        let (number, bytes, durable, what) = (0, 0, false, What::Data);
+        Work { session, answer, range, what, durable, number, bytes, needs: None, issued: false, digest: None }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -80,22 +90,17 @@ impl Volume {
             ToReplica::Write { number, what, range, durable } => {
                 link.top = link.top.max(number);
                 let answer = ToPrimary::Wrote { number };
-                self.take_in(Work { session, answer, range, what, durable, number, bytes, needs: None, issued: false });
+                let work = Work { number, bytes, durable, ..Work::new(session, answer, range) };
+                self.take_in(Work { what, ..work });
             }
             ToReplica::Copy { copy, last, range } => {
                 link.top = link.top.max(last);
-                let (answer, number, what) = (ToPrimary::Copied { copy }, last, What::Data);
-                self.take_in(Work {
-                    session,
-                    answer,
-                    range,
-                    what,
-                    durable: false,
-                    number,
-                    bytes,
-                    needs: None,
-                    issued: false,
-                });
+                let answer = ToPrimary::Copied { copy };
+                self.take_in(Work { number: last, bytes, ..Work::new(session, answer, range) });
+            }
+            ToReplica::Check { check, range, digest } => {
+                let answer = ToPrimary::Checked { check, same: true };
+                self.take_in(Work { digest: Some(digest), ..Work::new(session, answer, range) });
             }
             ToReplica::Flush { flush } => {
                 if taken_out(VolumeFault::FlushedTooEarly) {
@@ -171,14 +176,22 @@ impl Volume {
             return self.close(link.peer, link.session);
         }
         replica.next += 1;
-        let (id, range) = (replica.next, work.range);
+        let (id, range, digest) = (replica.next, work.range, work.digest.is_some());
         replica.works.insert(id, work);
-        if replica.locks.take(id, range) || taken_out(VolumeFault::NoLocksAtReplica) {
+        let out_of_turn = digest && taken_out(VolumeFault::VerifyOutOfTurn);
+        if replica.locks.take(id, range) || taken_out(VolumeFault::NoLocksAtReplica) || out_of_turn {
             self.intend_work(id);
         }
     }
 
     fn intend_work(&mut self, id: u64) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        let digest = replica.works.get_mut(&id).filter(|work| work.digest.is_some());
+        if let Some(work) = digest {
+            let range = work.range;
+            work.issued = true;
+            return self.start(Doing::DigestWork(id), Task::Digest { range });
+        }
         let Role::Replica(replica) = &mut self.role else { return };
         if let Some(work) = replica.works.get_mut(&id) {
             let needs = self.bits.enter(work.range, self.now);
@@ -214,6 +227,19 @@ impl Volume {
             self.journal(Event::DiskFailed);
             return self.close(link.peer, link.session);
         }
+        granted.into_iter().for_each(|id| self.intend_work(id));
+    }
+
+    /// `digest`: none if the block cannot be read, which is a difference as well.
+    pub(crate) fn on_work_digest(&mut self, id: u64, digest: Option<Digest>) {
+        let Role::Replica(replica) = &mut self.role else { return };
+        let Some(Work { session, answer: ToPrimary::Checked { check, .. }, digest: wanted, .. }) =
+            replica.works.remove(&id)
+        else {
+            return;
+        };
+        let granted = replica.locks.release(id);
+        self.answer(session, ToPrimary::Checked { check, same: digest.is_some() && digest == wanted });
         granted.into_iter().for_each(|id| self.intend_work(id));
     }
 

@@ -91,8 +91,7 @@ impl Volume {
         self.bits.mark(range, number);
         for (node, peer) in &mut primary.peers {
             // A block that has yet to be copied is copied with this write in it.
-            let copied_later =
-                |(extent, mask): (usize, u64)| peer.todo.get(extent).is_some_and(|todo| todo & mask == mask);
+            let copied_later = |(extent, mask): (usize, u64)| peer.todo.has(extent, mask);
             if !peer.hears() || self.shape.touched(range).all(copied_later) {
                 continue;
             }
@@ -129,6 +128,7 @@ impl Volume {
             match key {
                 Key::Request(tag) => self.intend(tag),
                 Key::Copy(peer, copy) => self.read_copy(peer, copy),
+                Key::Check(check) => self.digest_own(check),
             }
         }
     }

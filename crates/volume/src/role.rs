@@ -130,7 +130,9 @@ impl Volume {
         let Role::Primary(primary) = &self.role else { return };
         let epoch = primary.epoch;
         // Its numbers begin anew in the next tenure; what may still be written to the disk is waited for then.
-        self.doing.retain(|_, doing| !matches!(doing, Doing::Read(_) | Doing::Flush { .. } | Doing::CopyRead { .. }));
+        self.doing.retain(|_, doing| {
+            !matches!(doing, Doing::Read(_) | Doing::Flush { .. } | Doing::CopyRead { .. } | Doing::DigestOwn(_))
+        });
         self.role = Role::Replica(Replica::default());
         self.bits.begin_session(None);
         self.bits.cool_all();
@@ -146,6 +148,7 @@ impl Volume {
         self.serve();
         self.begin_queued();
         self.copy_blocks();
+        self.verify_blocks();
         self.issue_writes();
         self.settle();
         self.note_frozen();

@@ -6,8 +6,9 @@ use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Geometry;
 use crate::layout::{self, Superblock};
 use crate::message::{Command, Input, Task};
-use crate::primary::Primary;
+use crate::primary::{Peer, Primary, Step};
 use crate::replica::Replica;
+use crate::verify::Digest;
 use hotspare_core::{Epoch, NodeId};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,6 +42,10 @@ pub(crate) enum Doing {
         peer: NodeId,
         copy: u64,
     },
+    /// A look at a block of this copy.
+    DigestOwn(u64),
+    /// The same for another copy's user.
+    DigestWork(u64),
     /// Work for another copy's user.
     Apply(u64),
     ApplyFlush {
@@ -73,9 +78,8 @@ pub struct Volume {
     block_durable: u64,
     block_writing: Option<u64>,
     pub(crate) bits: Bits,
-    /// Parts of each page's write that are under way, one for each other copy.
-    page_parts: BTreeMap<usize, usize>,
-    page_failed: bool,
+    /// Parts of each page's write that are under way, one for each other copy, and whether one of them has failed.
+    page_parts: BTreeMap<usize, (usize, bool)>,
     pub(crate) doing: BTreeMap<u64, Doing>,
     next: u64,
     pub(crate) role: Role,
@@ -98,7 +102,6 @@ impl Volume {
             block_writing: None,
             bits,
             page_parts: BTreeMap::new(),
-            page_failed: false,
             doing: BTreeMap::new(),
             next: 0,
             role: Role::Replica(Replica::default()),
@@ -125,6 +128,8 @@ impl Volume {
             Input::FromPrimary { peer, session, message, bytes } => self.on_primary_says(peer, session, message, bytes),
             Input::FromReplica { peer, session, message } => self.on_replica_says(peer, session, message),
             Input::Done { id, ok } => self.on_done(id, ok),
+            Input::Digested { id, digest } => self.on_digested(id, digest),
+            Input::Verify => self.on_verify(),
             Input::Promote { epoch, generation, alone } => self.on_promote(epoch, generation, alone),
             Input::AckSet { epoch, acks, chosen } => self.on_ack_set(epoch, acks, chosen),
             Input::Hold(on) => self.on_hold(on),
@@ -166,6 +171,8 @@ impl Volume {
             Doing::Read(tag) => self.on_read(tag, ok),
             Doing::Flush { flush, covers } => self.on_flushed(flush, covers, ok),
             Doing::CopyRead { peer, copy } => self.on_copy_read(peer, copy, id, ok),
+            Doing::DigestOwn(check) => self.on_own_digest(check, None),
+            Doing::DigestWork(work) => self.on_work_digest(work, None),
             Doing::Apply(work) => self.on_applied(work, ok),
             Doing::ApplyFlush { session, flush } => self.on_apply_flushed(session, flush, ok),
             Doing::Page { page, version } => self.on_page(page, version, ok),
@@ -180,14 +187,21 @@ impl Volume {
         }
     }
 
+    fn on_digested(&mut self, id: u64, digest: Digest) {
+        match self.doing.remove(&id) {
+            Some(Doing::DigestOwn(check)) => self.on_own_digest(check, Some(digest)),
+            Some(Doing::DigestWork(work)) => self.on_work_digest(work, Some(digest)),
+            _ => {}
+        }
+    }
+
     fn on_page(&mut self, page: usize, version: u64, ok: bool) {
-        let left = self.page_parts.entry(page).or_default();
-        *left = left.saturating_sub(1);
-        self.page_failed |= !ok;
+        let Some((left, failed)) = self.page_parts.get_mut(&page) else { return };
+        (*left, *failed) = (*left - 1, *failed || !ok);
         if *left > 0 {
             return;
         }
-        if std::mem::take(&mut self.page_failed) {
+        if self.page_parts.remove(&page).is_some_and(|(_, failed)| failed) {
             self.bits.failed(page);
             self.journal(Event::MetaFailed);
         } else {
@@ -219,7 +233,7 @@ impl Volume {
         }
         for (page, version) in self.bits.due() {
             let peers = self.block.peer_count();
-            self.page_parts.insert(page, peers);
+            self.page_parts.insert(page, (peers, false));
             for peer in 0..peers {
                 let bytes = self.bits.page(self.block.volume, peer, page);
                 self.write_sheet(Doing::Page { page, version }, layout::page_at(&self.shape, peer, page), bytes);
@@ -286,6 +300,17 @@ impl Volume {
             Role::Primary(primary) => primary.is_joined(peer),
             Role::Replica(replica) => replica.is_joined_to(peer),
         }
+    }
+
+    /// Bytes that have yet to be copied, to each copy that is made equal.
+    #[must_use]
+    pub fn to_copy(&self) -> Vec<(NodeId, u64)> {
+        let Role::Primary(primary) = &self.role else { return Vec::new() };
+        let resyncing = |(node, peer): (&NodeId, &Peer)| {
+            let left = peer.todo.left() + peer.copies.len() as u64;
+            (peer.step == Step::Resyncing).then_some((*node, left * self.shape.block))
+        };
+        primary.peers.iter().filter_map(resyncing).collect()
     }
 
     /// Where this copy stands.

@@ -65,6 +65,11 @@ pub fn encode_to_replica(message: &ToReplica, data: &[u8]) -> Vec<u8> {
             w.u8(6);
             nodes(&mut w, durable);
         }
+        ToReplica::Check { check, range, digest } => {
+            w.u8(7);
+            [*check, range.at, range.len].into_iter().for_each(|word| w.u64(word));
+            w.0.extend(digest);
+        }
     }
     data.chunks(SUMMED).for_each(|chunk| w.0.extend(crc32c::crc32c(chunk).to_be_bytes()));
     finish(w, data.len())
@@ -123,6 +128,11 @@ pub fn encode_to_primary(message: &ToPrimary) -> Vec<u8> {
             w.u64(*flush);
         }
         ToPrimary::Joined => w.u8(21),
+        ToPrimary::Checked { check, same } => {
+            w.u8(22);
+            w.u64(*check);
+            w.bool(*same);
+        }
     }
     finish(w, 0)
 }
@@ -157,6 +167,10 @@ pub fn decode(bytes: &[u8], extents: usize) -> Result<Message, Malformed> {
         4 => ToReplica::Flush { flush: r.u64()? },
         5 => ToReplica::Join { at: r.u64()?, durable: read_nodes(&mut r)? },
         6 => ToReplica::Durable { nodes: read_nodes(&mut r)? },
+        7 => {
+            let (check, range) = (r.u64()?, Range { at: r.u64()?, len: r.u64()? });
+            ToReplica::Check { check, range, digest: r.take()? }
+        }
         _ => return Ok(Message::ToPrimary(decode_to_primary(kind, r, extents)?)),
     };
     let data = match &message {
@@ -225,6 +239,7 @@ fn decode_to_primary(kind: u8, mut r: Reader<'_>, extents: usize) -> Result<ToPr
         19 => ToPrimary::Copied { copy: r.u64()? },
         20 => ToPrimary::Flushed { flush: r.u64()? },
         21 => ToPrimary::Joined,
+        22 => ToPrimary::Checked { check: r.u64()?, same: r.bool()? },
         value => return Err(Malformed::Unknown { what: "message of a volume", value }),
     };
     if r.0.is_empty() { Ok(message) } else { Err(Malformed::Trailing(r.0.len())) }
@@ -266,6 +281,11 @@ mod tests {
             any::<u64>().prop_map(|flush| ToReplica::Flush { flush }),
             (any::<u64>(), nodes()).prop_map(|(at, durable)| ToReplica::Join { at, durable }),
             nodes().prop_map(|nodes| ToReplica::Durable { nodes }),
+            (any::<u64>(), range(), any::<[u8; 32]>()).prop_map(|(check, range, digest)| ToReplica::Check {
+                check,
+                range,
+                digest
+            }),
         ]
     }
 
@@ -285,6 +305,7 @@ mod tests {
             any::<u64>().prop_map(|copy| ToPrimary::Copied { copy }),
             any::<u64>().prop_map(|flush| ToPrimary::Flushed { flush }),
             Just(ToPrimary::Joined),
+            (any::<u64>(), any::<bool>()).prop_map(|(check, same)| ToPrimary::Checked { check, same }),
         ]
     }
 

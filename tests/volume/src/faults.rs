@@ -1,6 +1,7 @@
 //! What goes wrong, and how often.
 
 use crate::world::{Happening, MS, World};
+use hotspare_volume::Input;
 
 /// One misfortune; the next is not far.
 pub fn strike(world: &mut World) {
@@ -12,7 +13,8 @@ pub fn strike(world: &mut World) {
     let nodes = world.profile.nodes as u64;
     let some = |world: &mut World| usize::try_from(world.rng.below(nodes)).expect("small");
     let node = some(world);
-    match world.rng.below(20) {
+    match world.rng.below(24) {
+        20.. => world.handle(node, Input::Verify), // no misfortune, but it should find none either
         0..6 => fall(world, node, true),
         6..9 => fall(world, node, false),
         9 => (0..world.profile.nodes).for_each(|node| fall(world, node, true)), // the whole site
@@ -31,7 +33,9 @@ pub fn strike(world: &mut World) {
         }
         14 => {
             let span = world.rng.below(400 * MS);
-            world.nodes[node].stalled_until = world.now + span;
+            // Never shorter than it was going to be: what waits for the end of that would be heard after what comes later.
+            let until = world.nodes[node].stalled_until.max(world.now + span);
+            world.nodes[node].stalled_until = until;
             world.tell(|| format!("node {node} stands still"));
         }
         15 | 19 => {

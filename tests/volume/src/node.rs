@@ -127,7 +127,7 @@ impl World {
         let this = &mut self.nodes[node];
         let writes = |running: Running| match running.task {
             Task::Write { range, .. } => Some((range, running.data)),
-            Task::Read { .. } | Task::Flush => None,
+            Task::Read { .. } | Task::Flush | Task::Digest { .. } => None,
         };
         let under_way: Vec<_> = std::mem::take(&mut this.running).into_values().filter_map(writes).collect();
         let metas = std::mem::take(&mut this.metas);

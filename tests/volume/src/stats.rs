@@ -16,6 +16,8 @@ pub struct Stats {
     pub joins: u64,
     pub drops: u64,
     pub copied: u64,
+    /// Blocks that were compared while they were written to.
+    pub compared: u64,
     pub seconds: u64,
 }
 
@@ -34,6 +36,7 @@ impl Stats {
         self.joins += other.joins;
         self.drops += other.drops;
         self.copied += other.copied;
+        self.compared += other.compared;
         self.seconds += other.seconds;
     }
 }
@@ -54,12 +57,16 @@ impl std::fmt::Display for Stats {
             drops,
             copied,
             seconds,
+            compared,
         } = self;
         write!(
             f,
             "runs {runs}, power cuts {power_cuts}, daemons killed {kills} (tenure resumed {resumed}), links cut {cuts}, tenures {tenures}, "
         )?;
-        write!(f, "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, ")?;
+        write!(
+            f,
+            "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, compared {compared}, "
+        )?;
         write!(f, "events {events}, hours {}", seconds / 3600)
     }
 }

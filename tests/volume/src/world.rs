@@ -355,7 +355,7 @@ impl World {
             Command::Disk { id, task } => {
                 let data = match task {
                     Task::Write { range, source, .. } => self.bytes_of(node, range, source),
-                    Task::Read { .. } | Task::Flush => Vec::new(),
+                    Task::Read { .. } | Task::Flush | Task::Digest { .. } => Vec::new(),
                 };
                 let cache = if task == Task::Flush { self.nodes[node].disk.cache() } else { (0, Vec::new()) };
                 self.nodes[node].running.insert(id, Running { task, data, cache });
@@ -488,6 +488,13 @@ impl World {
                 }
             }
             Task::Flush => this.disk.flushed(&cache),
+            Task::Digest { range } => {
+                let mut digest = [0; 32];
+                let sum =
+                    this.disk.read(range).iter().fold(0_u64, |sum, cell| sum.rotate_left(7).wrapping_mul(31) ^ cell);
+                digest[..8].copy_from_slice(&sum.to_be_bytes());
+                return self.handle(node, Input::Digested { id, digest });
+            }
         }
         self.handle(node, Input::Done { id, ok: !fails || matches!(task, Task::Flush) });
         self.nodes[node].reads.retain(|other, _| *other + 64 > id);
@@ -573,6 +580,10 @@ impl World {
                     self.at(later, Happening::Demote { node, boot, epoch });
                 }
             }
+            Event::Differs { peer, at, .. } => {
+                panic!("verify_is_honest: nothing on {peer:?} was changed, and the block at {at} is said to differ")
+            }
+            Event::Verified { compared, .. } => self.stats.compared += compared,
             Event::Joined { .. } => self.stats.joins += 1,
             Event::Dropped { .. } => self.stats.drops += 1,
             Event::ResyncBegins { blocks, .. } => self.stats.copied += blocks,

@@ -35,8 +35,8 @@ const NBD_SOCK_FD: u16 = 1;
 const NESTED: u16 = 0x8000;
 /// The device is gone with its connection, when its last user has closed it.
 const DESTROY_ON_DISCONNECT: u64 = 1;
-/// The smallest request, in bytes.
-const BLOCK: u64 = 4096;
+/// The smallest request, in bytes: a file system that was made on a disk with small sectors goes on to work.
+const BLOCK: u64 = 512;
 /// How long udev may take to give the device its name.
 const NAME_PATIENCE: Duration = Duration::from_secs(30);
 

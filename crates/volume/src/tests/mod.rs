@@ -3,6 +3,7 @@
 mod degrade;
 mod requests;
 mod sessions;
+mod verify;
 
 use crate::bits::Bits;
 use crate::layout::{PEERS_MAX, Superblock};
@@ -66,9 +67,11 @@ struct Desk {
     connected: bool,
     /// Disk tasks of these are kept until [`Desk::release`]; metadata is never held up.
     held: BTreeSet<NodeId>,
-    kept: VecDeque<(NodeId, u64)>,
+    kept: VecDeque<(NodeId, u64, Task)>,
     /// Disk tasks and metadata of these fail.
     failing: BTreeSet<NodeId>,
+    /// Blocks that begin there are not what they should be.
+    odd: BTreeSet<(NodeId, u64)>,
     completed: Vec<(u64, bool)>,
     wants: Vec<NodeSet>,
     events: Vec<(NodeId, Event)>,
@@ -87,6 +90,7 @@ impl Desk {
             held: BTreeSet::new(),
             kept: VecDeque::new(),
             failing: BTreeSet::new(),
+            odd: BTreeSet::new(),
             completed: Vec::new(),
             wants: Vec::new(),
             events: Vec::new(),
@@ -125,9 +129,10 @@ impl Desk {
             Command::Disk { id, task } => {
                 self.tasks.push((node, task));
                 if self.held.contains(&node) {
-                    self.kept.push_back((node, id));
+                    self.kept.push_back((node, id, task));
                 } else {
-                    self.feed(node, Input::Done { id, ok });
+                    let done = self.done(node, id, task);
+                    self.feed(node, done);
                 }
             }
             Command::Meta { id, .. } => self.feed(node, Input::Done { id, ok }),
@@ -145,6 +150,17 @@ impl Desk {
             Command::Complete { tag, ok } => self.completed.push((tag, ok)),
             Command::Want { set, .. } => self.wants.push(set),
             Command::Journal(event) => self.events.push((node, event)),
+        }
+    }
+
+    /// What became of a task.
+    fn done(&self, node: NodeId, id: u64, task: Task) -> Input {
+        let ok = !self.failing.contains(&node);
+        match task {
+            Task::Digest { range } if ok => {
+                Input::Digested { id, digest: [u8::from(self.odd.contains(&(node, range.at))); 32] }
+            }
+            _ => Input::Done { id, ok },
         }
     }
 
@@ -190,11 +206,11 @@ impl Desk {
     /// What was held up of `node`'s disk is done now.
     fn release(&mut self, node: NodeId) {
         self.held.remove(&node);
-        let (due, rest) = self.kept.drain(..).partition(|(of, _)| *of == node);
+        let (due, rest) = self.kept.drain(..).partition(|(of, ..)| *of == node);
         self.kept = rest;
-        for (node, id) in Vec::from(due) {
-            let ok = !self.failing.contains(&node);
-            self.input(node, Input::Done { id, ok });
+        for (node, id, task) in Vec::from(due) {
+            let done = self.done(node, id, task);
+            self.input(node, done);
         }
     }
 
