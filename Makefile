@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools vmtools help demo test unit sim simvolume faults mutants fuzz model torture lab vm bench check fix build install tools
+.PHONY: labtools vmtools help demo test unit sim simvolume faults mutants fuzz model torture lab vm bench benchvolume check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim
@@ -32,6 +32,8 @@ torture: labtools  ## random faults on the nspawn cluster: MINUTES=30 SEED=7
 	vm-tests/run --torture $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 bench: labtools  ## outages seen by a client, next to keepalived in the same run, on a quiet machine: RUNS=20
 	vm-tests/run --bench --runs $(or $(RUNS),20)
+benchvolume: vmtools ## a volume next to DRBD 8.4 on the same two virtual machines: ratios
+	vm-tests/run bench-volume
 model:   ## every state of register, lease, parking, hand-over and of the copies at small bounds
 	cargo run -q --profile sim -p hotspare-model
 vm: vmtools ## scenarios on virtual machines with kernels of their own (emulated): NAME=vm-database for one, RUNS=20 for many

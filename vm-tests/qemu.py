@@ -2,7 +2,7 @@
 watchdogs. Emulated, so that it runs where there is no hardware help; slow, so that only scenarios that need it are run on it.
 
     driver (namespaces of its own, no uplink)
-      bridges br1, br2 --- tap --- [alpha: eth1, eth2; /dev/vda system, /dev/vdb for the scenario]
+      bridges br1, br2 --- tap --- [alpha: eth1, eth2; /dev/vda system, /dev/vdb and vdc for the scenario]
 
 Its system is made of the same tree, and configured by the same code, as that of a container. Power is cut as a plug is pulled: the
 links go down first, then the emulator is killed. What its kernel had not written to a disk is lost then; what it had is there.
@@ -21,7 +21,7 @@ from pathlib import Path
 from machine import Log, MachineError
 from nspawn import NETWORKS, Nspawn, sh
 
-PACKAGES = "linux-image-amd64,initramfs-tools,zstd,e2fsprogs,xfsprogs,postgresql,fio"
+PACKAGES = "linux-image-amd64,initramfs-tools,zstd,e2fsprogs,xfsprogs,postgresql,fio,drbd-utils"
 MEMORY_MB = 1024
 DATA_MB = 128
 # What a fresh system starts and a test does not need; an emulated processor is slow.
@@ -66,7 +66,7 @@ class Qemu(Nspawn):
     def __init__(self, name: str, number: int, tree: Path, work: Path, log: Log, hosts: str) -> None:
         super().__init__(name, number, tree, work, log, hosts)
         self.folder = work / name
-        self.disks = [self.folder / "system.img", self.folder / "data.img"]
+        self.disks = [self.folder / name for name in ("system.img", "data.img", "other.img")]
         self.agent: socket.socket | None = None
         self.heard = b""
         self.commands = 0
@@ -105,8 +105,9 @@ class Qemu(Nspawn):
             return
         if not self.disks[0].exists():
             sh("mke2fs", "-q", "-t", "ext4", "-d", str(self.root), str(self.disks[0]), "3500M")
-            with self.disks[1].open("ab") as disk:
-                disk.truncate(DATA_MB << 20)
+            for disk in self.disks[1:]:
+                with disk.open("ab") as file:
+                    file.truncate(DATA_MB << 20)
         self._wire()
         kernel, initrd = self._boot_files()
         port = self.folder / "agent.sock"

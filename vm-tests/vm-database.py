@@ -15,6 +15,7 @@ COMMITS = """#!/bin/bash
 export PGCONNECT_TIMEOUT=3
 psql="psql -h 192.0.2.100 -U postgres -d postgres -qAt -v ON_ERROR_STOP=1"
 while true; do
+    echo "$(date +%T) from $(tail -n 1 /var/lib/acknowledged)"
     $psql -c 'create table if not exists t (n bigint primary key)' &&
     seq $(( $(tail -n 1 /var/lib/acknowledged | grep . || echo 0) + 1 )) 10000000 |
         sed 's/.*/insert into t values (&) on conflict (n) do update set n = excluded.n returning n;/' |

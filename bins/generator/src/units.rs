@@ -18,6 +18,13 @@ const CONFINED: &str = "LockPersonality=yes\nMemoryDenyWriteExecute=yes\nRestric
                         RestrictRealtime=yes\nSystemCallArchitectures=native\n\
                         RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6\n";
 
+/// The same for the holder of a volume, which speaks to nobody outside. A mount namespace of its own could keep the very file system
+/// mounted that is on its device.
+const CONFINED_HOLDER: &str = "NoNewPrivileges=yes\nLockPersonality=yes\nMemoryDenyWriteExecute=yes\nRestrictNamespaces=yes\n\
+                               RestrictSUIDSGID=yes\nRestrictRealtime=yes\nSystemCallArchitectures=native\n\
+                               SystemCallFilter=@system-service\nRestrictAddressFamilies=AF_UNIX AF_NETLINK\n\
+                               CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_SYS_ADMIN CAP_SYS_RESOURCE CAP_IPC_LOCK CAP_SYS_PTRACE\n";
+
 /// File name to content; a name with a slash is in a folder, a content of `link:TARGET` is a symbolic link.
 pub type Files = BTreeMap<String, String>;
 
@@ -311,7 +318,7 @@ fn volume_unit(names: &Names, volume: &Volume) -> String {
         "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}{wants}After={gate} {copy}{module}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
          [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/hotspare-replicate serve {volume}\nTimeoutStartSec=90\nTimeoutStopSec=10\n\
-         LimitCORE=0\nLimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\n",
+         LimitCORE=0\nLimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\n{CONFINED_HOLDER}",
         header("The volume: first up and last down"),
         names.name(),
         names.primary(),

@@ -36,6 +36,8 @@ use std::time::Duration;
 const GRACE: Duration = Duration::from_secs(2);
 /// At the beginning of a tenure, the former primary.
 const TAKEOVER_GRACE: Duration = Duration::from_millis(500);
+/// Disks retry for seconds before they say no; with a whole copy elsewhere nobody has to wait for the end of that.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// What is left alone for so long costs nothing after a crash.
 const COOL_AFTER: Duration = Duration::from_secs(5);
@@ -116,8 +118,13 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
         tracing::warn!("{}: an operator gave up what this copy lacks: the data is what is here", described.name);
     }
     let (size, bits) = (backing.size, backing.bits(&content));
-    let volume_config =
-        VolumeConfig { grace: GRACE, takeover_grace: TAKEOVER_GRACE, flush_every: FLUSH_EVERY, cool_after: COOL_AFTER };
+    let volume_config = VolumeConfig {
+        grace: GRACE,
+        takeover_grace: TAKEOVER_GRACE,
+        flush_every: FLUSH_EVERY,
+        disk_patience: DISK_PATIENCE,
+        cool_after: COOL_AFTER,
+    };
     let now = Duration::from_nanos(clock::now().boot);
     let extents = content.geometry().extents();
     let volume = Volume::new(volume_config, now, (sequence, content), bits);

@@ -66,6 +66,11 @@ fn sentence(config: &Config, event: Event) -> (&'static str, Priority, Option<No
             (message_id::VOLUME_ENDED, Info, None, format!("epoch {epoch} is over; takes in what another node writes"))
         }
         Event::DiskFailed => (message_id::VOLUME_DISK, Error, None, "the disk of this copy failed".into()),
+        Event::DiskHangs { after, sealed } => {
+            let then = if sealed { "another copy can go on" } else { "no other copy counts, so it is waited for" };
+            let text = format!("the disk of this copy has not answered for {} ms: {then}", after.as_millis());
+            (message_id::VOLUME_DISK, Error, None, text)
+        }
         Event::MetaFailed => {
             (message_id::VOLUME_DISK, Error, None, "the disk did not take the metadata; tried again".into())
         }

@@ -61,6 +61,13 @@ pub enum Event {
     },
     /// The local disk failed; the role should go to another node.
     DiskFailed,
+    /// The disk of this copy does not answer.
+    DiskHangs {
+        /// For so long.
+        after: Duration,
+        /// The volume is sealed: another copy counts, and can go on.
+        sealed: bool,
+    },
     /// All copies that are equal are looked at, block by block.
     VerifyBegins,
     /// A block of `peer` is not what it should be.

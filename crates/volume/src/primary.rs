@@ -185,6 +185,7 @@ pub(crate) struct Primary {
     pub next_flush: Duration,
     pub next: u64,
     pub disk_failed: bool,
+    pub disk_hung: bool,
     pub verify: Option<Verify>,
 }
 
@@ -213,6 +214,7 @@ impl Primary {
             next_flush: now,
             next: 0,
             disk_failed: false,
+            disk_hung: false,
             verify: None,
         }
     }

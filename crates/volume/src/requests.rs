@@ -269,6 +269,25 @@ impl Volume {
         }
     }
 
+    /// A disk that hangs is worse than one that fails: nobody is told. With another copy that counts this tenure is over; the last
+    /// one waits, as everybody does for a disk.
+    pub(crate) fn watch_disk(&mut self) {
+        let (me, hangs) = (self.block.node, self.disk_hangs());
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(since) = hangs.filter(|_| !taken_out(VolumeFault::HangsForEver)) else {
+            primary.disk_hung = false;
+            return;
+        };
+        if primary.sealed || std::mem::replace(&mut primary.disk_hung, true) {
+            return;
+        }
+        let sealed = primary.counts(me).is_some_and(|counts| !counts.is_empty());
+        self.journal(Event::DiskHangs { after: self.now.saturating_sub(since), sealed });
+        if sealed {
+            self.seal();
+        }
+    }
+
     /// Flushes now and then, so that little has to be copied again after a crash; tells the others how far all are.
     pub(crate) fn flush_of_our_own(&mut self) {
         let Role::Primary(primary) = &mut self.role else { return };

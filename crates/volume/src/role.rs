@@ -141,6 +141,7 @@ impl Volume {
 
     /// Everything at the primary that is not the direct answer to an input.
     pub(crate) fn step_primary(&mut self) {
+        self.watch_disk();
         self.greet_again();
         self.close_the_slow();
         self.consider_set();

@@ -23,6 +23,8 @@ pub struct VolumeConfig {
     pub takeover_grace: Duration,
     /// How often what is written is flushed, if its user does not: bounds what must be copied again after a crash.
     pub flush_every: Duration,
+    /// A disk that has not answered for so long is taken for one that will not (peers.md, pain 7).
+    pub disk_patience: Duration,
     /// What nobody has written to for so long is not taken for written to when the machine crashes.
     pub cool_after: Duration,
 }
@@ -81,6 +83,8 @@ pub struct Volume {
     /// Parts of each page's write that are under way, one for each other copy, and whether one of them has failed.
     page_parts: BTreeMap<usize, (usize, bool)>,
     pub(crate) doing: BTreeMap<u64, Doing>,
+    /// What the disk was asked for and has not answered, and since when; also what nobody waits for any more.
+    asked: BTreeMap<u64, Duration>,
     next: u64,
     pub(crate) role: Role,
     /// The newest session with each other copy.
@@ -103,6 +107,7 @@ impl Volume {
             bits,
             page_parts: BTreeMap::new(),
             doing: BTreeMap::new(),
+            asked: BTreeMap::new(),
             next: 0,
             role: Role::Replica(Replica::default()),
             links: BTreeMap::new(),
@@ -153,8 +158,15 @@ impl Volume {
         self.out.push(Command::Journal(event));
     }
 
+    /// Since when the disk owes the oldest of its answers, if that is too long.
+    pub(crate) fn disk_hangs(&self) -> Option<Duration> {
+        let (_, since) = self.asked.first_key_value()?;
+        Some(*since).filter(|since| self.now.saturating_sub(*since) >= self.config.disk_patience)
+    }
+
     pub(crate) fn start(&mut self, doing: Doing, task: Task) {
         self.next += 1;
+        self.asked.insert(self.next, self.now);
         self.doing.insert(self.next, doing);
         self.out.push(Command::Disk { id: self.next, task });
     }
@@ -165,6 +177,7 @@ impl Volume {
     }
 
     fn on_done(&mut self, id: u64, ok: bool) {
+        self.asked.remove(&id);
         let Some(doing) = self.doing.remove(&id) else { return };
         match doing {
             Doing::Write(number) => self.on_written(number, ok),
@@ -188,6 +201,7 @@ impl Volume {
     }
 
     fn on_digested(&mut self, id: u64, digest: Digest) {
+        self.asked.remove(&id);
         match self.doing.remove(&id) {
             Some(Doing::DigestOwn(check)) => self.on_own_digest(check, Some(digest)),
             Some(Doing::DigestWork(work)) => self.on_work_digest(work, Some(digest)),
@@ -243,6 +257,7 @@ impl Volume {
 
     fn write_sheet(&mut self, doing: Doing, at: u64, bytes: Vec<u8>) {
         self.next += 1;
+        self.asked.insert(self.next, self.now);
         self.doing.insert(self.next, doing);
         self.out.push(Command::Meta { id: self.next, at, bytes });
     }
@@ -284,7 +299,7 @@ impl Volume {
     /// Whether the data was created here and was never led from anywhere, and whether this copy can be promoted (D0, R3).
     #[must_use]
     pub fn worth(&self) -> (bool, bool) {
-        (self.block.whole && self.block.generation == 0, self.block.whole)
+        (self.block.whole && self.block.generation == 0, self.block.whole && self.disk_hangs().is_none())
     }
 
     /// The blocks of an extent in which `peer` may differ.

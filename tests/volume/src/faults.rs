@@ -13,7 +13,12 @@ pub fn strike(world: &mut World) {
     let nodes = world.profile.nodes as u64;
     let some = |world: &mut World| usize::try_from(world.rng.below(nodes)).expect("small");
     let node = some(world);
-    match world.rng.below(24) {
+    match world.rng.below(25) {
+        24 => {
+            let span = world.rng.below(700 * MS);
+            world.nodes[node].disk_hangs_until = world.now + span;
+            world.tell(|| format!("node {node}: its disk hangs"));
+        }
         20.. => world.handle(node, Input::Verify), // no misfortune, but it should find none either
         0..6 => fall(world, node, true),
         6..9 => fall(world, node, false),

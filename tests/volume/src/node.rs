@@ -41,6 +41,8 @@ pub struct Node {
     pub(crate) next_bytes: u64,
     pub stalled_until: u64,
     pub slow_disk_until: u64,
+    /// Its disk answers nothing until then.
+    pub disk_hangs_until: u64,
     /// Its user asks for nothing more.
     pub quiet: bool,
 }
@@ -81,6 +83,7 @@ impl World {
             next_bytes: 0,
             stalled_until: 0,
             slow_disk_until: 0,
+            disk_hangs_until: 0,
             quiet: false,
         }
     }
@@ -98,8 +101,13 @@ impl World {
         };
         let bits = Bits::new(shape, content.peer_count(), read).with_hot_max(HOT);
         let span = |ms| Duration::from_nanos(ms * MS);
-        let config =
-            VolumeConfig { grace: span(200), takeover_grace: span(40), flush_every: span(100), cool_after: span(60) };
+        let config = VolumeConfig {
+            grace: span(200),
+            takeover_grace: span(40),
+            flush_every: span(100),
+            disk_patience: span(150),
+            cool_after: span(60),
+        };
         let now = Duration::from_nanos(self.now);
         self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
         self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
@@ -157,6 +165,7 @@ impl World {
             (this.client, this.user, this.sealed) = (None, None, false);
         }
         this.serving = false;
+        this.disk_hangs_until = 0;
         this.works.clear();
         this.reads.clear();
         for other in (0..self.profile.nodes).filter(|other| *other != node) {

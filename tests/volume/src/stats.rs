@@ -10,6 +10,8 @@ pub struct Stats {
     /// Tenures that went on with another life of the engine.
     pub resumed: u64,
     pub cuts: u64,
+    /// Disks of whoever leads that were taken for hanging.
+    pub hangs: u64,
     pub tenures: u64,
     pub writes: u64,
     pub flushes: u64,
@@ -30,6 +32,7 @@ impl Stats {
         self.kills += other.kills;
         self.resumed += other.resumed;
         self.cuts += other.cuts;
+        self.hangs += other.hangs;
         self.tenures += other.tenures;
         self.writes += other.writes;
         self.flushes += other.flushes;
@@ -50,6 +53,7 @@ impl std::fmt::Display for Stats {
             kills,
             resumed,
             cuts,
+            hangs,
             tenures,
             writes,
             flushes,
@@ -61,7 +65,7 @@ impl std::fmt::Display for Stats {
         } = self;
         write!(
             f,
-            "runs {runs}, power cuts {power_cuts}, daemons killed {kills} (tenure resumed {resumed}), links cut {cuts}, tenures {tenures}, "
+            "runs {runs}, power cuts {power_cuts}, daemons killed {kills} (tenure resumed {resumed}), links cut {cuts}, disks that hung {hangs}, tenures {tenures}, "
         )?;
         write!(
             f,

@@ -177,6 +177,20 @@ impl World {
             Some(node) => self.stalled(node, what),
             None => Some(what),
         };
+        let disk = match &what {
+            Some(Happening::Disk { node, .. } | Happening::Meta { node, .. }) => {
+                Some(self.nodes[*node].disk_hangs_until)
+            }
+            _ => None,
+        };
+        if let (Some(until), Some(what)) = (disk.filter(|until| *until > self.now), &what) {
+            let what = match what {
+                Happening::Disk { node, boot, id } => Happening::Disk { node: *node, boot: *boot, id: *id },
+                Happening::Meta { node, boot, id } => Happening::Meta { node: *node, boot: *boot, id: *id },
+                _ => unreachable!("just looked"),
+            };
+            return self.at(until, what);
+        }
         match what {
             Some(Happening::Tick { node, boot }) if self.alive(node, boot) => self.tick(node, boot),
             Some(Happening::Use { node, boot }) if self.alive(node, boot) => self.use_it(node, boot),
@@ -584,6 +598,7 @@ impl World {
                 panic!("verify_is_honest: nothing on {peer:?} was changed, and the block at {at} is said to differ")
             }
             Event::Verified { compared, .. } => self.stats.compared += compared,
+            Event::DiskHangs { .. } => self.stats.hangs += 1,
             Event::Joined { .. } => self.stats.joins += 1,
             Event::Dropped { .. } => self.stats.drops += 1,
             Event::ResyncBegins { blocks, .. } => self.stats.copied += blocks,

@@ -100,3 +100,29 @@ fn a_takeover_does_not_wait_long_for_the_former_primary() {
     desk.sets(2, &[B], &[B]);
     assert!(desk.copies[&B].status().serving);
 }
+
+#[test]
+fn a_disk_that_hangs_ends_the_tenure_if_another_copy_counts_and_else_is_waited_for() {
+    let mut desk = Desk::both();
+    desk.held.insert(A);
+    desk.ask(write(1));
+    desk.run(4900);
+    assert!(!desk.copies[&A].status().sealed && desk.copies[&A].worth().1);
+    desk.run(200);
+    assert!(desk.happened(|event| matches!(event, Event::DiskHangs { sealed: true, .. })));
+    assert_eq!(desk.completed, [(1, false)]);
+    assert!(!desk.copies[&A].worth().1, "it does not bid");
+    desk.release(A);
+    assert!(desk.copies[&A].worth().1);
+
+    let mut alone = Desk::both();
+    alone.disconnect();
+    alone.sets(1, &[A], &[A]);
+    alone.held.insert(A);
+    alone.ask(write(1));
+    alone.run(6000);
+    assert!(alone.happened(|event| matches!(event, Event::DiskHangs { sealed: false, .. })));
+    alone.release(A);
+    alone.run(200);
+    assert_eq!(alone.completed, [(1, true)]);
+}

@@ -55,6 +55,7 @@ fn copy(me: NodeId, other: NodeId, change: impl Fn(&mut Superblock)) -> Volume {
         grace: Duration::from_secs(2),
         takeover_grace: Duration::from_millis(200),
         flush_every: Duration::from_secs(1),
+        disk_patience: Duration::from_secs(5),
         cool_after: Duration::from_secs(5),
     };
     Volume::new(config, Duration::ZERO, (1, block), bits)
