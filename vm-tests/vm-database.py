@@ -13,13 +13,14 @@ TimeoutSec=180
 # where the acknowledgements end.
 COMMITS = """#!/bin/bash
 export PGCONNECT_TIMEOUT=3
-psql="psql -h 192.0.2.100 -U postgres -d postgres -qAt -v ON_ERROR_STOP=1"
+options="tcp_user_timeout=3000 keepalives_idle=1 keepalives_interval=1 keepalives_count=3" # a server without power says nothing
+psql() { stdbuf -oL psql -qAt -v ON_ERROR_STOP=1 -d "host=192.0.2.100 user=postgres dbname=postgres $options" "$@"; }
 while true; do
     echo "$(date +%T) from $(tail -n 1 /var/lib/acknowledged)"
-    $psql -c 'create table if not exists t (n bigint primary key)' &&
+    psql -c 'create table if not exists t (n bigint primary key)' &&
     seq $(( $(tail -n 1 /var/lib/acknowledged | grep . || echo 0) + 1 )) 10000000 |
         sed 's/.*/insert into t values (&) on conflict (n) do update set n = excluded.n returning n;/' |
-        stdbuf -oL $psql "sslmode=disable tcp_user_timeout=3000 keepalives_idle=1 keepalives_interval=1 keepalives_count=3" >> /var/lib/acknowledged
+        psql >> /var/lib/acknowledged
     read -t 0.2 <> <(:)
 done
 """

@@ -21,7 +21,7 @@ use hotspare_daemon::{Exit, Failure, journal, notify};
 use nix::sys::signal::{SigSet, Signal};
 use relay::Relay;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// What is held.
 struct Holder {
     volume: String,
+    /// In bytes, once the engine has said so.
+    size: AtomicU64,
     relays: Mutex<Vec<Arc<Relay>>>,
     /// Requests fail from now on.
     sealed: AtomicBool,
@@ -57,6 +59,7 @@ pub fn hold(volume: &str, (group, me): (&str, NodeId), frontend: Frontend) -> Re
     nothing_is_left(volume)?;
     let holder = Arc::new(Holder {
         volume: volume.to_owned(),
+        size: AtomicU64::new(0),
         relays: Mutex::default(),
         sealed: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
@@ -159,8 +162,9 @@ impl Holder {
     fn open(self: &Arc<Self>, frontend: Frontend) -> Result<Option<kernel::Device>, Failure> {
         let volume = &self.volume;
         let mut device = None;
+        let size = engine(volume).map_err(Exit::Unavailable.why("cannot speak to the engine"))?.1;
+        self.size.store(size, Ordering::Release);
         if frontend == Frontend::Nbd {
-            let size = engine(volume).map_err(Exit::Unavailable.why("cannot speak to the engine"))?.1;
             let help = "the kernel's NBD client cannot be used (modprobe nbd; or `frontend \"socket\"`)";
             let (made, socket) = kernel::Device::connect(volume, size).map_err(Exit::OsErr.why(help))?;
             self.clone().take_client(socket)?;
@@ -190,7 +194,7 @@ impl Holder {
             return Err(nbd::bad(format!("there are {open} connections already")));
         }
         std::thread::Builder::new().name("greet".into()).spawn(move || {
-            let greeted = engine(&self.volume).and_then(|(_, size)| nbd::greet(&mut &client, size, !sealed));
+            let greeted = nbd::greet(&mut &client, self.size.load(Ordering::Acquire), !sealed);
             match greeted {
                 Ok(true) => drop(self.take_client(client)),
                 Ok(false) => {}
@@ -234,6 +238,7 @@ impl Holder {
                     }
                     let _ = engine.shutdown(std::net::Shutdown::Both);
                 });
+                std::thread::sleep(AGAIN); // it hung up: not at once again
             }
             let mut relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
             relays.retain(|other| !Arc::ptr_eq(other, &relay) || self.is(&self.sealed));

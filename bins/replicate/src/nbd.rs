@@ -5,6 +5,7 @@ use crate::buffer::{Buffer, Shared};
 use crate::engine::News;
 use hotspare_volume::geometry::{BLOCK, PIECE_BLOCKS};
 use hotspare_volume::{Op, Range, What};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -35,7 +36,7 @@ pub struct Server {
     pub news: Sender<News>,
     pub next: AtomicU64,
     /// Open connections, to be hung up on when the role goes.
-    pub open: Mutex<Vec<UnixStream>>,
+    pub open: Mutex<BTreeMap<u64, UnixStream>>,
 }
 
 /// A piece of a request, as the engine has it.
@@ -121,7 +122,7 @@ impl Server {
     /// Every connection ends: what is under way was answered.
     pub fn hang_up(&self) {
         self.serving.store(false, Ordering::Release);
-        for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for stream in std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner)).values() {
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
     }
@@ -142,14 +143,21 @@ fn serve(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
     if !greet(&mut wire, server.size, server.serving.load(Ordering::Acquire))? {
         return Ok(());
     }
+    let id = server.next.fetch_add(1, Ordering::Relaxed);
     {
         let mut open = server.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|other| other.peer_addr().is_ok()); // those that are gone
         if open.len() >= CONNECTIONS_MAX {
             return Err(bad(format!("there are {CONNECTIONS_MAX} NBD connections already")));
         }
-        open.push(stream.try_clone()?);
+        open.insert(id, stream.try_clone()?);
     }
+    let ended = transmit(stream, server);
+    server.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    ended
+}
+
+/// Requests and replies, until the client is gone.
+fn transmit(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
     let (replies, ended) = sync_channel::<Arc<Whole>>(DEPTH);
     let mut back = stream.try_clone()?;
     let room = Arc::new(Room::default());
@@ -415,6 +423,22 @@ mod tests {
         let (joined, greeted) = meet(false);
         assert_eq!(joined.unwrap_err().to_string(), "the volume is not served on this node");
         assert!(greeted.is_err(), "it waits for another option, and the client is gone");
+    }
+
+    #[test]
+    fn connections_that_have_ended_are_not_counted() {
+        let (news, _engine) = std::sync::mpsc::channel();
+        let (serving, next) = (AtomicBool::new(true), AtomicU64::new(1));
+        let server = Arc::new(Server { size: 1 << 20, serving, news, next, open: Mutex::default() });
+        for _ in 0..2 * CONNECTIONS_MAX {
+            let (client, ours) = UnixStream::pair().unwrap();
+            let serving = server.clone();
+            let served = std::thread::spawn(move || serve(&ours, &serving));
+            assert_eq!(join(&mut &client).unwrap(), 1 << 20);
+            drop(client);
+            let _ = served.join().unwrap();
+        }
+        assert!(server.open.lock().unwrap().is_empty());
     }
 
     #[test]
