@@ -51,8 +51,6 @@ pub enum VolumeFault {
     VerifyWithoutLock,
     /// And the other copy looks when it is its turn.
     VerifyOutOfTurn,
-    /// A disk that does not answer ends the tenure, if another copy counts.
-    HangsForEver,
     /// R10: nothing is acknowledged after the seal.
     AcksAfterSeal,
 }

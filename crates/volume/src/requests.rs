@@ -274,7 +274,7 @@ impl Volume {
     pub(crate) fn watch_disk(&mut self) {
         let (me, hangs) = (self.block.node, self.disk_hangs());
         let Role::Primary(primary) = &mut self.role else { return };
-        let Some(since) = hangs.filter(|_| !taken_out(VolumeFault::HangsForEver)) else {
+        let Some(since) = hangs else {
             primary.disk_hung = false;
             return;
         };

@@ -113,5 +113,7 @@ fn seeded() -> Vec<(hotspare_volume::fault::VolumeFault, &'static str, &'static 
         (F::EpochNotKept, "D6, R5", "what a replica says of itself is not on its disk yet"),
         (F::NoDrain, "D7", "a session begins while writes of the last one are under way"),
         (F::AcksAfterSeal, "R10", "requests are completed after the seal"),
+        (F::VerifyWithoutLock, "verify", "a block is looked at while it is written to"),
+        (F::VerifyOutOfTurn, "verify", "a replica looks at a block when it is asked, not when it is its turn"),
     ]
 }

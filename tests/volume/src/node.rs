@@ -163,6 +163,8 @@ impl World {
         // The holder may live on, with what was not answered, and the lease client with its tenure.
         if power || this.sealed || this.user.is_none() || self.rng.one_in(2) {
             (this.client, this.user, this.sealed) = (None, None, false);
+        } else if let Some(user) = &mut this.user {
+            user.waits = true;
         }
         this.serving = false;
         this.disk_hangs_until = 0;

@@ -16,6 +16,8 @@ pub struct User {
     pub epoch: u64,
     count: u64,
     pub pending: BTreeMap<u64, Pending>,
+    /// The engine has died: what was not answered is asked again when there is another one.
+    pub waits: bool,
 }
 
 #[derive(Clone, Debug)]

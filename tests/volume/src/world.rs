@@ -339,7 +339,7 @@ impl World {
         self.at(self.now + pause, Happening::Use { node, boot });
         let overlaps = self.profile.overlaps;
         let this = &mut self.nodes[node];
-        let Some(user) = this.user.as_mut().filter(|_| this.serving && !this.sealed && !this.quiet) else { return };
+        let Some(user) = this.user.as_mut().filter(|user| !user.waits && !this.sealed && !this.quiet) else { return };
         if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, (overlaps, rests), self.now) {
             self.handle(node, Input::Request(request));
         }
@@ -567,8 +567,11 @@ impl World {
                 self.nodes[node].serving = true;
                 invariants::serves_when_equal(self, node);
                 // What a former life of the engine did not answer is asked again, in order.
-                let pending = self.nodes[node].user.iter().flat_map(|user| user.pending.values());
-                let again: Vec<_> = pending.map(|pending| pending.request).collect();
+                let waiting = self.nodes[node].user.as_mut().filter(|user| user.waits);
+                let again: Vec<_> = waiting.map_or(Vec::new(), |user| {
+                    user.waits = false;
+                    user.pending.values().map(|pending| pending.request).collect()
+                });
                 again.into_iter().for_each(|request| self.handle(node, Input::Request(request)));
             }
             Event::Promoted { epoch } if self.nodes[node].user.as_ref().is_some_and(|user| user.epoch == epoch.0) => {
