@@ -125,7 +125,7 @@ with subtest("all copies are compared under load: what was changed past hotspare
     log.line(alpha.succeed("hotspare-replicate verify data").strip(), always=True)
     assert "is not the one that is written to" in beta.fail("hotspare-replicate verify data 2>&1")
     beta.succeed("dd if=/dev/urandom of=/var/lib/data.img bs=64K seek=700 count=1 conv=notrunc status=none")
-    assert "1 of 1023 blocks" in alpha.fail("hotspare-replicate verify data 2>&1")
+    assert "1 of 1024 blocks" in alpha.fail("hotspare-replicate verify data 2>&1")
     alpha.succeed(f"journalctl -o cat -u hotspare-replicate@data | grep '65536 bytes at {700 * 65536} are not the same on beta'")
     wait_equal(alpha, beta)
     alpha.succeed("hotspare-replicate verify data")
