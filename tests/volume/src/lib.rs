@@ -7,6 +7,7 @@
 
 pub mod disk;
 pub mod faults;
+mod happening;
 pub mod invariants;
 pub mod node;
 pub mod profile;

@@ -1,6 +1,8 @@
 //! A group of copies in virtual time: nodes, their disks, the links between them, the voters' record. One seed, one history.
 
 use crate::disk::{Cell, sectors};
+use crate::happening::Due;
+pub use crate::happening::{Happening, Message};
 use crate::invariants::{self, Ledger};
 use crate::node::{Node, Running};
 use crate::profile::Profile;
@@ -9,7 +11,7 @@ use crate::stats::Stats;
 use crate::user::User;
 use hotspare_core::rng::Rng;
 use hotspare_core::{Epoch, NodeId, NodeSet};
-use hotspare_volume::message::{ToPrimary, ToReplica};
+use hotspare_volume::message::ToReplica;
 use hotspare_volume::{Command, Event, Geometry, Input, Op, Range, Source, Task};
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
@@ -17,33 +19,6 @@ use std::time::Duration;
 pub const MS: u64 = 1_000_000;
 pub const GENERATION: u64 = 77;
 pub const VOLUME: u64 = 0xB10C;
-
-/// What will happen.
-#[derive(Debug)]
-pub enum Happening {
-    Tick { node: usize, boot: u64 },
-    Use { node: usize, boot: u64 },
-    Disk { node: usize, boot: u64, id: u64 },
-    Meta { node: usize, boot: u64, id: u64 },
-    Message { from: usize, to: usize, boots: (u64, u64), session: u64, message: Message, data: Vec<Cell> },
-    Connect { one: usize, other: usize },
-    Bid { node: usize, boot: u64 },
-    Change { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change },
-    Learn { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change, chosen: Option<NodeSet> },
-    Depose { node: usize, boot: u64, epoch: Epoch },
-    Demote { node: usize, boot: u64, epoch: Epoch },
-    Hold { node: usize, boot: u64, on: bool },
-    PowerOn { node: usize },
-    LinkUp { one: usize, other: usize },
-    Check,
-    Fault,
-}
-
-#[derive(Clone, Debug)]
-pub enum Message {
-    Replica(ToReplica),
-    Primary(ToPrimary),
-}
 
 pub struct World {
     pub profile: Profile,
@@ -63,25 +38,6 @@ pub struct World {
     pub sessions: BTreeMap<(usize, usize), u64>,
     pub down: BTreeMap<(usize, usize), u64>,
     last_arrival: BTreeMap<(usize, usize), u64>,
-}
-
-struct Due(u64, u64, Happening);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Due) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Due) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Due) -> std::cmp::Ordering {
-        (other.0, other.1).cmp(&(self.0, self.1))
-    }
 }
 
 pub fn id(node: usize) -> NodeId {
@@ -177,20 +133,6 @@ impl World {
             Some(node) => self.stalled(node, what),
             None => Some(what),
         };
-        let disk = match &what {
-            Some(Happening::Disk { node, .. } | Happening::Meta { node, .. }) => {
-                Some(self.nodes[*node].disk_hangs_until)
-            }
-            _ => None,
-        };
-        if let (Some(until), Some(what)) = (disk.filter(|until| *until > self.now), &what) {
-            let what = match what {
-                Happening::Disk { node, boot, id } => Happening::Disk { node: *node, boot: *boot, id: *id },
-                Happening::Meta { node, boot, id } => Happening::Meta { node: *node, boot: *boot, id: *id },
-                _ => unreachable!("just looked"),
-            };
-            return self.at(until, what);
-        }
         match what {
             Some(Happening::Tick { node, boot }) if self.alive(node, boot) => self.tick(node, boot),
             Some(Happening::Use { node, boot }) if self.alive(node, boot) => self.use_it(node, boot),
@@ -486,6 +428,10 @@ impl World {
     }
 
     fn disk_done(&mut self, node: usize, id: u64) {
+        let (boot, hangs_until) = (self.nodes[node].boot, self.nodes[node].disk_hangs_until);
+        if self.now < hangs_until {
+            return self.at(hangs_until, Happening::Disk { node, boot, id });
+        }
         let fails = self.profile.disk_errors && self.faults_on && self.rng.one_in(4000);
         let this = &mut self.nodes[node];
         let Some(Running { task, data, cache }) = this.running.remove(&id) else { return };
@@ -515,6 +461,10 @@ impl World {
     }
 
     fn meta_done(&mut self, node: usize, id: u64) {
+        let (boot, hangs_until) = (self.nodes[node].boot, self.nodes[node].disk_hangs_until);
+        if self.now < hangs_until {
+            return self.at(hangs_until, Happening::Meta { node, boot, id });
+        }
         let fails = self.profile.disk_errors && self.faults_on && self.rng.one_in(2000);
         let Some((at, bytes)) = self.nodes[node].metas.remove(&id) else { return };
         if !fails {
