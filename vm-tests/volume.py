@@ -156,9 +156,11 @@ with subtest("a copy that was made anew where another one counted is not taken f
     alpha.wait_for_unit("cluster-up.service")
     wait_equal(alpha, beta)
 
-with subtest("the primary's own daemon is killed, and then replaced: its user sees a pause, and nothing moves"):
+with subtest("the primary's own daemon is killed, replaced, and hangs: its user sees a pause, and nothing moves"):
     pid = alpha.get_unit_property("writer.service", "MainPID")
-    for how in ("systemctl kill -s KILL hotspare-replicate@data", "systemctl restart hotspare-replicate@data"):
+    # One that stands still is ended by its watchdog.
+    for how in ("kill -s KILL", "restart", "kill -s STOP"):
+        how = f"systemctl {how} hotspare-replicate@data"
         wait_writes(alpha)
         alpha.succeed(how)
         wait_writes(alpha)
