@@ -11,7 +11,6 @@ links go down first, then the emulator is killed. What its kernel had not writte
 from __future__ import annotations
 
 import base64
-import json
 import select
 import socket
 import subprocess
@@ -111,6 +110,11 @@ class Qemu(Nspawn):
         self._wire()
         kernel, initrd = self._boot_files()
         port = self.folder / "agent.sock"
+        port.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(port))
+        listener.listen(1)
+        listener.settimeout(60)
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", "1", "-m", str(MEMORY_MB)]
         command += ["-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{self.console}"]
         command += ["-kernel", str(kernel), "-initrd", str(initrd)]
@@ -122,29 +126,23 @@ class Qemu(Nspawn):
             command += ["-netdev", f"tap,id=n{vlan},ifname={self._veth(vlan)},script=no,downscript=no,vhost=off"]
             command += ["-device", f"virtio-net-pci,netdev=n{vlan},mac=52:54:00:00:{vlan:02x}:{self.number:02x}"]
         command += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
-        command += ["-chardev", f"socket,id=lab,path={port},server=on,wait=off", "-device", "virtserialport,chardev=lab,name=lab"]
+        command += ["-chardev", f"socket,id=lab,path={port},server=off", "-device", "virtserialport,chardev=lab,name=lab"]
         with (self.folder / "qemu.log").open("ab") as said:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        self.agent, self.heard, self.booted = None, b"", False
+        try:
+            self.agent = listener.accept()[0]  # the emulator calls before it boots anything
+        except TimeoutError as late:
+            raise MachineError(f"{self.name}: {(self.folder / 'qemu.log').read_text()[-500:]}") from late
+        finally:
+            listener.close()
+        self.heard, self.booted = b"", False
 
     def wait_booted(self) -> None:
         """Waits for the agent. What was started since is waited for by the scenario."""
         deadline = time.monotonic() + 180
-        while self.agent is None and time.monotonic() < deadline:
-            self._alive()
-            try:
-                agent = socket.socket(socket.AF_UNIX)
-                agent.connect(str(self.folder / "agent.sock"))
-                self.agent = agent
-            except OSError:
-                time.sleep(0.05)
         if self._line(deadline) is None:
             raise MachineError(f"{self.name} did not boot:\n{self.console.read_text(errors='replace')[-2000:]}")
         self.booted = True
-
-    def _alive(self) -> None:
-        if self.process and self.process.poll() is not None:
-            raise MachineError(f"{self.name} has ended: {(self.folder / 'qemu.log').read_text()[-500:]}{self.console.read_text(errors='replace')[-2000:]}")
 
     def _line(self, deadline: float) -> bytes | None:
         assert self.agent

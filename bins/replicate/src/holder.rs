@@ -167,7 +167,7 @@ impl Holder {
         if frontend == Frontend::Nbd {
             let help = "the kernel's NBD client cannot be used (modprobe nbd; or `frontend \"socket\"`)";
             let (made, socket) = kernel::Device::connect(volume, size).map_err(Exit::OsErr.why(help))?;
-            self.clone().take_client(socket)?;
+            self.clone().take_client(socket, true)?;
             let made = device.insert(made);
             made.label(volume).map_err(Exit::OsErr.why(format!("cannot name /dev/{}", made.name)))?;
             println!("{}", made.path.display());
@@ -196,7 +196,7 @@ impl Holder {
         std::thread::Builder::new().name("greet".into()).spawn(move || {
             let greeted = nbd::greet(&mut &client, self.size.load(Ordering::Acquire), !sealed);
             match greeted {
-                Ok(true) => drop(self.take_client(client)),
+                Ok(true) => drop(self.take_client(client, false)),
                 Ok(false) => {}
                 Err(error) => tracing::info!("an NBD client: {error}"),
             }
@@ -204,8 +204,8 @@ impl Holder {
         Ok(())
     }
 
-    /// Two threads for each client: what it asks, and what it is answered.
-    fn take_client(self: Arc<Self>, client: UnixStream) -> Result<(), Failure> {
+    /// Two threads for each client: what it asks, and what it is answered. The tenure cannot go on without the kernel's `device`.
+    fn take_client(self: Arc<Self>, client: UnixStream, device: bool) -> Result<(), Failure> {
         let failed = || Exit::OsErr.why("cannot use a socket");
         let relay = Arc::new(Relay::new(client.try_clone().map_err(failed())?));
         let gone = Arc::new(AtomicBool::new(false));
@@ -213,7 +213,7 @@ impl Holder {
         if self.is(&self.sealed) {
             relay.seal();
         }
-        let (taking, left) = (relay.clone(), gone.clone());
+        let (taking, left, holder) = (relay.clone(), gone.clone(), self.clone());
         spawn("client", move || {
             if let Err(error) = taking.take_in(&client)
                 && error.kind() != std::io::ErrorKind::UnexpectedEof
@@ -222,6 +222,11 @@ impl Holder {
             }
             left.store(true, Ordering::Release);
             taking.hang_up();
+            if device && !holder.is(&holder.stopping) && !holder.is(&holder.sealed) {
+                tracing::error!("{}: somebody has ended the kernel's device: the role ends here", holder.volume);
+                holder.seal();
+                holder.hang_up(std::net::Shutdown::Both);
+            }
         })?;
         spawn("answers", move || {
             while !gone.load(Ordering::Acquire) && !self.is(&self.sealed) {
@@ -232,7 +237,12 @@ impl Holder {
                 let Ok(asking) = engine.try_clone() else { continue };
                 // What was kept is asked again while answers are passed on already: the engine may not read on before.
                 std::thread::scope(|scope| {
-                    scope.spawn(|| relay.resume(asking));
+                    scope.spawn(|| {
+                        relay.resume(asking);
+                        if gone.load(Ordering::Acquire) {
+                            relay.hang_up(); // it left before there was an engine to hang up on
+                        }
+                    });
                     if let Err(error) = relay.pass_on(&engine) {
                         tracing::info!("an NBD client: {error}");
                     }
