@@ -1,5 +1,5 @@
 # The menu. `make demo` and `make test` need nothing but a Debian machine with root and Rust; each installs what it lacks.
-.PHONY: labtools vmtools help demo test unit sim simvolume faults mutants fuzz model torture lab vm bench benchvolume check fix build install tools
+.PHONY: labtools vmtools nixtools help demo test unit nix sim simvolume faults mutants fuzz model torture lab vm bench benchvolume check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
 PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim
@@ -8,9 +8,11 @@ help:    ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 demo: labtools  ## watch three nodes lose one: `make demo`, `make demo SHELL_IN=alpha` leaves it up with a prompt
 	@vm-tests/run --demo $(if $(SHELL_IN),--shell $(SHELL_IN))
-test: check unit sim lab  ## everything that CI runs (make vm takes too long for that)
+test: check unit nix sim lab  ## everything that CI runs (make vm takes too long for that)
 unit: tools  ## unit, golden and command-line tests
 	cargo nextest run --workspace
+nix: nixtools ## the .nix files: syntax, format, dead code; with NIXPKGS_LIB=FOLDER also module, tests and flake
+	@tests/nixos/check
 sim:     ## the simulators: TIME=180 (seconds, and a quarter of it for volumes), or SEED=7 PROFILE=heavy-loss for the story of one run
 	cargo run -q --profile sim -p hotspare-tests --bin hotspare-sim -- $(if $(SEED),--seed $(SEED),--seconds $(or $(TIME),180)) $(if $(PROFILE),--profile $(PROFILE))
 	$(if $(SEED)$(PROFILE),,@$(MAKE) --no-print-directory simvolume TIME=$$(( $(or $(TIME),180) / 4 )))
@@ -52,6 +54,8 @@ tools:   ## what the other targets need on Debian
 	@vm-tests/tools.sh
 labtools:
 	@vm-tests/tools.sh lab
+nixtools:
+	@vm-tests/tools.sh nix
 vmtools:
 	@vm-tests/tools.sh vm
 install: ## DESTDIR=... PREFIX=/usr: binaries, units, generator, catalog, man pages, completions, D-Bus policy

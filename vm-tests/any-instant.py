@@ -113,5 +113,5 @@ with subtest("neither role: status says so, and how to get out"):
 with subtest("what the client saw: one node at a time, in turn"):
     client.succeed("systemctl stop watcher")
     seen = json.loads(client.succeed("cat /tmp/seen"))
-    log.line(f"turns: {len(seen['turns'])}, longest outage {seen['outage_ms']:.0f} ms", always=True)
+    log.info(f"turns: {len(seen['turns'])}, longest outage {seen['outage_ms']:.0f} ms")
     t.assertEqual(seen["turns"], leaders)

@@ -58,7 +58,7 @@ for node in (alpha, beta):
 alpha.wait_for_unit("cluster-up.service", timeout=180)
 began = time.monotonic()
 alpha.wait_until_succeeds("hotspare-replicate status data --json | jq -e '[.copies[] | select(.joined and .counts)] | length == 1'", timeout=300)
-log.line(f"equal after: DRBD {drbd_sync:.1f} s, a volume {time.monotonic() - began:.1f} s (without its start)", always=True)
+log.info(f"equal after: DRBD {drbd_sync:.1f} s, a volume {time.monotonic() - began:.1f} s (without its start)")
 places = {"DRBD": "/dev/drbd0", "volume": "/dev/hotspare/data"}
 found = {(name, job): [] for name in places for job in JOBS}
 for turn in range(2):

@@ -6,7 +6,7 @@ STUBS = {
     "cluster-prove.service": "NotifyAccess=none\\nExecStart=\\nExecStart=true",
     "cluster-up.service": "ExecStart=\\nExecStart=true",
     "cluster-address-1.service": "Type=exec\\nExecStart=\\nExecStart=sleep infinity\\nRestart=no\\nWatchdogSec=0",
-    "hotspare-enter.service": "ExecCondition=\\nExecStart=\\nExecStart=true",
+    "hotspare-enter.service": "ConditionPathExists=\\nExecStart=\\nExecStart=true",
 }
 OWN = {
     "web.service": "[Service]\\nExecStart=sleep infinity\\nExecStop=/bin/sh -c \\'test ! -e /run/slow || read go < /run/go\\'\\n[Install]\\nWantedBy=multi-user.target\\n",

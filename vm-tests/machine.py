@@ -33,9 +33,12 @@ class Log:
         if self.verbose or always:
             print(f"{time.monotonic() - self.started:7.2f} s  {'  ' * self.depth}{text}", flush=True)
 
+    def info(self, text: str) -> None:
+        self.line(text, always=True)
+
     @contextmanager
     def nested(self, text: str):
-        self.line(text, always=True)
+        self.info(text)
         self.depth += 1
         try:
             yield

@@ -47,5 +47,5 @@ with subtest("what the client saw: one node at a time"):
     import json
 
     seen = json.loads(client.succeed("cat /tmp/seen"))
-    log.line(f"turns: {seen['turns']}", always=True)
+    log.info(f"turns: {seen['turns']}")
     t.assertEqual(seen["turns"][:2], ["alpha", "beta"])

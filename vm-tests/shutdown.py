@@ -21,5 +21,5 @@ with subtest("it was handed over, and the client saw the nodes in turn"):
     assert "handed over to beta, which leads in epoch 2: the role was stopped here" in said, said
     client.succeed("systemctl stop watcher")
     seen = json.loads(client.succeed("cat /tmp/seen"))
-    log.line(f"outage seen by the client: {seen['outage_ms']:.0f} ms", always=True)
+    log.info(f"outage seen by the client: {seen['outage_ms']:.0f} ms")
     t.assertEqual(seen["turns"], ["alpha", "beta"])

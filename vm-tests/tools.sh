@@ -1,5 +1,6 @@
 #!/bin/bash
-# Installs what the targets need on a Debian machine, once. With `lab` only what the demo and the scenarios need, with `vm` what those on virtual machines need.
+# Installs what the targets need on a Debian machine, once. With `lab` only what the demo and the scenarios need, with `vm` what those on
+# virtual machines need, with `nix` what the .nix files need.
 set -euo pipefail
 need=()
 want() { command -v "$1" >/dev/null || need+=("$2"); }
@@ -12,7 +13,8 @@ want nsenter util-linux
 want systemd-analyze systemd
 want dbus-daemon dbus
 want mkfs.ext4 e2fsprogs
-[ "${1:-}" = lab ] || want qemu-system-x86_64 qemu-system-x86
+[ "${1:-}" != vm ] || want qemu-system-x86_64 qemu-system-x86
+[ "${1:-}" != nix ] || want nix-instantiate nix-bin
 if [ ${#need[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "missing: ${need[*]}; run this as root once, or install them" >&2; exit 77; }
     echo "installing ${need[*]} ..."
@@ -24,6 +26,10 @@ fi
 if instances=/proc/sys/fs/inotify/max_user_instances; [ "$(id -u)" = 0 ] && [ "$(cat $instances)" -lt 1024 ] && [ -w $instances ]; then
     echo 'fs.inotify.max_user_instances is 1024 from now on, until the next boot'
     echo 1024 > $instances || true
+fi
+if [ "${1:-}" = nix ]; then
+    command -v nixfmt >/dev/null || { echo 'installing nixfmt (once) ...'; cargo install -q --locked nixfmt_rs; }
+    command -v deadnix >/dev/null || { echo 'installing deadnix (once) ...'; cargo install -q --locked deadnix; }
 fi
 [ -n "${1:-}" ] && exit 0
 command -v cargo-nextest >/dev/null || { echo 'installing cargo-nextest (once) ...'; cargo install -q --locked cargo-nextest; }

@@ -39,7 +39,7 @@ def commits_go_on(timeout: int = 120) -> int:
 def nothing_is_lost(node, number: int) -> None:
     """All of 1 to `number` were acknowledged: they are in the table."""
     found = int(node.succeed(f"psql -h localhost -U postgres -d postgres -At -c 'select count(*) from t where n <= {number}'"))
-    log.line(f"{number} commits were acknowledged, {found} of them are there", always=True)
+    log.info(f"{number} commits were acknowledged, {found} of them are there")
     t.assertEqual(found, number)
 
 

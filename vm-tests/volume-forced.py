@@ -57,7 +57,7 @@ with subtest("an operator takes it for the data, with a reason"):
     new = beta.succeed("hotspare-replicate status data --json | jq -r .generation").strip()
     t.assertNotEqual(new, old)
     found = int(beta.succeed("lab-volume check /var/lib/acknowledged 1"))
-    log.line(f"{found} records are left of more than {kept}", always=True)
+    log.info(f"{found} records are left of more than {kept}")
     wait_writes(beta)
 
 with subtest("the old disk turns up again with the old file: it is not heard, and does not lead"):

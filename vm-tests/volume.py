@@ -39,7 +39,7 @@ def acknowledged(node, which: str = "") -> int:
 def nothing_is_lost(node, number: int) -> None:
     """`number` was acknowledged on the node before; what the writer of this one found when it began has it."""
     newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged {number}"))
-    log.line(f"{number} records were acknowledged, {newest} were found", always=True)
+    log.info(f"{number} records were acknowledged, {newest} were found")
 
 
 for node in (alpha, beta):
@@ -122,7 +122,7 @@ with subtest("a copy whose daemon stands still is hung up on, and made equal whe
     wait_equal(alpha, beta)
 
 with subtest("all copies are compared under load: what was changed past hotspare is found, named, and copied again"):
-    log.line(alpha.succeed("hotspare-replicate verify data").strip(), always=True)
+    log.info(alpha.succeed("hotspare-replicate verify data").strip())
     assert "is not the one that is written to" in beta.fail("hotspare-replicate verify data 2>&1")
     beta.succeed("dd if=/dev/urandom of=/var/lib/data.img bs=64K seek=700 count=1 conv=notrunc status=none")
     assert "1 of 1024 blocks" in alpha.fail("hotspare-replicate verify data 2>&1")

@@ -124,12 +124,16 @@ _hotspare() {
             return 0
             ;;
         hotspare__subcmd__apply)
-            opts="-h --help"
+            opts="-h --dry-run --file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

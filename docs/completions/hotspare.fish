@@ -45,6 +45,8 @@ complete -c hotspare -n "__fish_hotspare_using_subcommand status" -l json -d 'Fo
 complete -c hotspare -n "__fish_hotspare_using_subcommand status" -s h -l help -d 'Print help'
 complete -c hotspare -n "__fish_hotspare_using_subcommand switchover" -l to -d 'The node that shall lead [default: this one, or if it leads already, the best other]' -r
 complete -c hotspare -n "__fish_hotspare_using_subcommand switchover" -s h -l help -d 'Print help'
+complete -c hotspare -n "__fish_hotspare_using_subcommand apply" -l file -d 'With --dry-run: a file that is not in its place yet' -r -F
+complete -c hotspare -n "__fish_hotspare_using_subcommand apply" -l dry-run -d 'Change nothing: say what would happen, and exit with 1 if it would cost a role or the cluster\'s votes'
 complete -c hotspare -n "__fish_hotspare_using_subcommand apply" -s h -l help -d 'Print help'
 complete -c hotspare -n "__fish_hotspare_using_subcommand doctor" -l config -r -F
 complete -c hotspare -n "__fish_hotspare_using_subcommand doctor" -l json -d 'For scripts'

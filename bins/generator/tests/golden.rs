@@ -59,6 +59,36 @@ fn each_case_makes_the_units_it_should() {
     assert!(cases >= 3);
 }
 
+/// Each example of the NixOS module says what the KDL example of its name says: the same units follow, and the same of everything else.
+#[test]
+fn nixos_examples_mean_what_the_kdl_examples_mean() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let meaning = |file: &Path| {
+        let mut config = hotspare_config::load(file).unwrap_or_else(|error| panic!("{error}"));
+        config.digest = 0; // of the text
+        config.groups.sort_by(|one, other| one.name.cmp(&other.name));
+        config.nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        format!("{config:#?}")
+    };
+    let mut cases = 0;
+    for entry in std::fs::read_dir(root.join("kdl-examples")).unwrap() {
+        let example = entry.unwrap().path();
+        let name = example.file_stem().unwrap();
+        let nixos = root.join("tests/nixos/golden").join(name).join("etc/hotspare");
+        assert_eq!(meaning(&example), meaning(&nixos.join("cluster.kdl")), "{}", example.display());
+        let (here, there, none) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let alone = tempfile::tempdir().unwrap();
+        std::fs::copy(&example, alone.path().join("cluster.kdl")).unwrap();
+        generate(alone.path(), here.path(), none.path()).success();
+        generate(&nixos, there.path(), none.path()).success();
+        assert!(!units(here.path()).is_empty());
+        assert_eq!(units(here.path()), units(there.path()), "{}", example.display());
+        cases += 1;
+    }
+    assert!(cases >= 5);
+}
+
 /// systemd itself has no complaint about what is made.
 #[test]
 fn systemd_verifies_the_units() {

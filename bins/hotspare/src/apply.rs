@@ -47,7 +47,7 @@ fn held_back(config: &Config) -> Vec<String> {
     changed.map(line).collect()
 }
 
-fn voters_of(status: &NodeStatus) -> Vec<&str> {
+pub(crate) fn voters_of(status: &NodeStatus) -> Vec<&str> {
     let mut names: Vec<&str> =
         status.groups.iter().flat_map(|group| &group.voters).map(|voter| voter.name.as_str()).collect();
     names.sort_unstable();
@@ -57,7 +57,7 @@ fn voters_of(status: &NodeStatus) -> Vec<&str> {
 
 /// Whether these voters may follow those in a running cluster: an operator has said who is gone for good, or lets one of those
 /// vote again (decision 0015). In all other changes a majority of before and one of after might have no voter in common.
-fn may_follow(before: &[&str], after: &[&str], config: &Config) -> bool {
+pub(crate) fn may_follow(before: &[&str], after: &[&str], config: &Config) -> bool {
     let again =
         |voter: &str| config.forced.as_ref().is_some_and(|forced| forced.votes.iter().any(|name| name == voter));
     let added: Vec<&&str> = after.iter().filter(|voter| !before.contains(voter)).collect();

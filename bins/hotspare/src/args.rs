@@ -41,7 +41,14 @@ pub enum Command {
     },
     /// Put a changed configuration in force on this node, without moving a role. What concerns a group that is held here
     /// waits until it moves; `hotspare status` shows it as pending until then.
-    Apply,
+    Apply {
+        /// Change nothing: say what would happen, and exit with 1 if it would cost a role or the cluster's votes.
+        #[arg(long)]
+        dry_run: bool,
+        /// With --dry-run: a file that is not in its place yet.
+        #[arg(long, value_name = "FILE", default_value = "/etc/hotspare/cluster.kdl", requires = "dry_run")]
+        file: PathBuf,
+    },
     /// Look at this host: versions, clocks, disk, network, watchdog, the units of its groups. Changes nothing; exits with 1 if
     /// something does not work, or will not when it has to.
     Doctor {

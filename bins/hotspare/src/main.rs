@@ -4,6 +4,7 @@ mod apply;
 mod args;
 mod doctor;
 mod force;
+mod foresee;
 mod status;
 mod timing;
 
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
         Command::Keygen { out, force } => keygen(&out, force),
         Command::Status { json } => show_status(json),
         Command::Switchover { group, to } => ask(&Ask::Switchover { group, to }),
-        Command::Apply => apply::apply(call),
+        Command::Apply { dry_run: true, file } => foresee::foresee(&file, call),
+        Command::Apply { .. } => apply::apply(call),
         Command::Force { back: Some(name), .. } => force::back(&name, call),
         Command::Force { vote: true, .. } => force::vote(&votes()?, call),
         Command::Force { volume: Some(name), reason, .. } => {

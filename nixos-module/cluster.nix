@@ -1,0 +1,93 @@
+# From the options to the nodes of the KDL file, one line each; what they mean is in docs/configuration.md. Builtins only.
+cfg:
+let
+  inherit (builtins) attrNames concatMap;
+
+  node = name: arguments: properties: children: {
+    inherit
+      name
+      arguments
+      properties
+      children
+      ;
+  };
+  line = name: value: if value == null then [ ] else [ (node name [ value ] { } [ ]) ];
+  list = name: values: if values == null then [ ] else [ (node name values { } [ ]) ];
+  each = name: map (value: node name [ value ] { } [ ]);
+  named = make: set: map (name: make name set.${name}) (attrNames set);
+
+  machine = name: it: node "node" [ name ] { inherit (it) key; } (each "link" it.links);
+
+  probe =
+    it:
+    let
+      words = concatMap (kind: if it.${kind} == null then [ ] else [ kind ] ++ wordsOf it.${kind}) [
+        "http"
+        "tcp"
+        "exec"
+      ];
+      wordsOf = what: if builtins.isList what then what else [ what ];
+    in
+    node "probe" words {
+      inherit (it)
+        interval
+        timeout
+        rise
+        fall
+        user
+        ;
+    } [ ];
+
+  volume =
+    name: it:
+    node "volume" [ name ] { } (
+      line "backing" it.backing
+      ++ named (on: path: node "backing" [ path ] { node = on; } [ ]) it.backings
+      ++ line "frontend" it.frontend
+      ++ (
+        if it.mount == null then
+          [ ]
+        else
+          [
+            (node "mount" [ it.mount.path ] {
+              type = it.mount.fsType;
+              options = if it.mount.options == [ ] then null else builtins.concatStringsSep "," it.mount.options;
+            } [ ])
+          ]
+      )
+    );
+
+  address = it: node "address" [ it.address ] { inherit (it) interface; } [ ];
+
+  group =
+    name: it:
+    node "group" [ name ] { } (
+      list "candidates" it.candidates
+      ++ line "outage-budget" it.outageBudget
+      ++ line "failback" it.failback
+      ++ line "boot-grace" it.bootGrace
+      ++ line "hold-down" it.holdDown
+      ++ line "moves-per-hour" it.movesPerHour
+      ++ named volume it.volumes
+      ++ each "unit" it.services
+      ++ map probe it.probes
+      ++ each "standby-unit" it.standbyServices
+      ++ map address it.addresses
+    );
+
+  beat = {
+    inherit (cfg.heartbeat) interval late dead;
+    boot-grace = cfg.heartbeat.bootGrace;
+  };
+in
+[ (node "cluster" [ cfg.cluster ] { inherit (cfg) port; } [ ]) ]
+++ named machine cfg.nodes
+++ list "voters" cfg.voters
+++ (
+  if builtins.all (key: beat.${key} == null) (attrNames beat) then
+    [ ]
+  else
+    [ (node "heartbeat" [ ] beat [ ]) ]
+)
+++ named group cfg.groups
+++ cfg.settings

@@ -1,0 +1,2 @@
+# services.hotspare.nodes.alpha.key
+{ lib, ... }: { services.hotspare.nodes.alpha.key = lib.mkForce "short"; }

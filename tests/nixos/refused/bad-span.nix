@@ -1,0 +1,2 @@
+# services.hotspare.groups.default.outageBudget
+{ lib, ... }: { services.hotspare.groups.default.outageBudget = lib.mkForce "two seconds"; }

@@ -1,0 +1,2 @@
+# services.hotspare.groups is empty
+{ lib, ... }: { services.hotspare.groups = lib.mkForce { }; }

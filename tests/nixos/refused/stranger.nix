@@ -1,0 +1,2 @@
+# services.hotspare.groups.default.candidates names gamma
+{ services.hotspare.groups.default.candidates = [ "gamma" ]; }
