@@ -241,6 +241,8 @@ impl Volume {
         if std::mem::replace(&mut primary.sealed, true) {
             return;
         }
+        // A write that failed here alone may be why: this copy is not the agreed side of anything any more.
+        primary.verify = None;
         let requests = primary.requests();
         let mut tags: Vec<u64> = primary.ready.drain(..).map(|(tag, _)| tag).collect();
         tags.extend(primary.queue.drain(..).map(|request| request.tag));

@@ -65,6 +65,21 @@ fn a_block_that_the_other_disk_cannot_read_is_a_difference() {
     assert!(desk.happened(|event| *event == Event::Verified { compared: 64, differ: 64 }));
 }
 
+/// The simulator, bad-disks 2113: the write that the disk did not take gave its block free, and the block was looked at next.
+#[test]
+fn what_a_sealed_copy_has_is_compared_with_nothing() {
+    let mut desk = Desk::both();
+    desk.held.insert(A);
+    desk.ask(write(1));
+    desk.input(A, Input::Verify);
+    desk.failing.insert(A);
+    desk.release(A);
+    assert!(desk.happened(|event| matches!(event, Event::Sealed { .. })));
+    assert!(!desk.sent.iter().any(|message| matches!(message, ToReplica::Check { range, .. } if range.at == 0)));
+    assert!(!desk.happened(|event| matches!(event, Event::Verified { .. } | Event::Differs { .. })));
+    assert_eq!(desk.copies[&A].verifying(), None);
+}
+
 /// The simulator, storm 52: the failure was noted for all pages together, and another one took it.
 #[test]
 fn a_page_of_which_one_part_was_not_written_is_not_taken_for_written() {
