@@ -1,8 +1,9 @@
 # A volume next to DRBD 8.4 (protocol C), on the same two virtual machines, one after the other and twice: ratios, not absolutes.
 # lab-machines: alpha beta
 # lab-config: volume "data" { backing "/dev/vdb"; }; unit "user.service"; outage-budget "11s"
-import json
 import time
+
+import fio
 
 DRBD = """resource r0 {
     net { protocol C; }
@@ -12,33 +13,15 @@ DRBD = """resource r0 {
     on beta { address 192.0.2.2:7788; }
 }
 """
-JOBS = {
-    "4 KiB random write, depth 1": "--rw=randwrite --bs=4k --iodepth=1",
-    "the same, each with a flush": "--rw=randwrite --bs=4k --iodepth=1 --fsync=1",
-    "4 KiB random write, depth 32": "--rw=randwrite --bs=4k --iodepth=32",
-    "64 KiB write, depth 16": "--rw=write --bs=64k --iodepth=16",
-    "4 KiB random read, depth 32": "--rw=randread --bs=4k --iodepth=32",
-}
-SECONDS = 4
-
-
 def busy() -> list[list[int]]:
     return [[int(word) for word in node.succeed("head -n 1 /proc/stat").split()[1:9]] for node in (alpha, beta)]
 
 
 def measure(device: str, how: str) -> dict:
     before = busy()
-    said = alpha.succeed(f"fio --name=x --filename={device} --direct=1 --ioengine=libaio --time_based --runtime={SECONDS} --output-format=json {how}")
-    after = busy()
-    job = json.loads(said[said.index("{"):])["jobs"][0]
-    side = job["read"] if "read" in how else job["write"]
-    ticks = sum(sum(b) - sum(a) - (b[3] - a[3]) - (b[4] - a[4]) for a, b in zip(before, after))
-    return {"iops": side["iops"], "p50": side["clat_ns"]["percentile"]["50.000000"] / 1000, "p99": side["clat_ns"]["percentile"]["99.000000"] / 1000,
-            "cpu": ticks * 10_000 / max(1, side["total_ios"])}
-
-
-def median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2] if len(values) % 2 else sum(sorted(values)[len(values) // 2 - 1:][:2]) / 2
+    said = alpha.succeed(fio.command(f"--filename={device} --direct=1 --ioengine=libaio", how))
+    ticks = sum(sum(b) - sum(a) - (b[3] - a[3]) - (b[4] - a[4]) for a, b in zip(before, busy()))
+    return fio.result(said, how, ticks / 100)
 
 
 for node in (witness, alpha, beta):
@@ -60,12 +43,9 @@ began = time.monotonic()
 alpha.wait_until_succeeds("hotspare-replicate status data --json | jq -e '[.copies[] | select(.joined and .counts)] | length == 1'", timeout=300)
 log.info(f"equal after: DRBD {drbd_sync:.1f} s, a volume {time.monotonic() - began:.1f} s (without its start)")
 places = {"DRBD": "/dev/drbd0", "volume": "/dev/hotspare/data"}
-found = {(name, job): [] for name in places for job in JOBS}
+found = {(name, job): [] for name in places for job in fio.JOBS}
 for turn in range(2):
-    for job, how in JOBS.items():
+    for job, how in fio.JOBS.items():
         for name in (list(places) if turn == 0 else list(places)[::-1]):
             found[name, job].append(measure(places[name], how))
-print("| job | DRBD IOPS | volume IOPS | ratio | DRBD p50 us | volume p50 us | ratio | CPU us per request, both nodes: DRBD | volume |\n|---|---|---|---|---|---|---|---|---|")
-for job in JOBS:
-    drbd, ours = ({key: median([one[key] for one in found[name, job]]) for key in ("iops", "p50", "cpu")} for name in ("DRBD", "volume"))
-    print(f"| {job} | {drbd['iops']:.0f} | {ours['iops']:.0f} | {ours['iops'] / drbd['iops']:.2f} | {drbd['p50']:.0f} | {ours['p50']:.0f} | {ours['p50'] / drbd['p50']:.2f} | {drbd['cpu']:.0f} | {ours['cpu']:.0f} |")
+print(fio.table(found, list(places), "volume"))

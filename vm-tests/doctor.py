@@ -63,7 +63,7 @@ with subtest("a process outside the slice that has the address"):
 
 with subtest("a firewall, a small MTU, another file, a daemon that is off, a voter that is silent"):
     beta.succeed("nft add table inet f; nft add chain inet f in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet f in ct state established accept; nft add rule inet f in udp dport 7402 accept")
-    doctor(beta, "bad firewall: input is dropped, and UDP 7400-7402 is not named")
+    doctor(beta, "bad firewall: input is dropped, and not all ports are named: udp dport 7400-7402 accept")
     beta.succeed("nft delete table inet f; ip link set eth2 mtu 1200")
     doctor(beta, "eth2 (198.51.100.2) has an MTU of 1200")
     beta.succeed("ip link set eth2 mtu 1500; echo '// mine' >> /etc/hotspare/cluster.kdl; systemctl restart hotspare-heartbeat")

@@ -36,7 +36,7 @@ pub fn volume(bytes: &[u8]) -> bool {
     }
     let Ok(message) = decode_copy(bytes, 64) else { return false };
     let again = match &message {
-        Message::ToReplica(message, data) => [encode_to_replica(message, data), data.clone()].concat(),
+        Message::ToReplica(message, data) => [encode_to_replica(message, data), data.to_vec()].concat(),
         Message::ToPrimary(message) => encode_to_primary(message),
     };
     assert_eq!(decode_copy(&again[4..], 64), Ok(message));

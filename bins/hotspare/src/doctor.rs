@@ -3,6 +3,7 @@
 mod cluster;
 mod host;
 mod units;
+mod volumes;
 
 pub use cluster::drift;
 
@@ -100,5 +101,6 @@ fn look_at(config: &Config, me: &Node, report: &mut Report) {
     cluster::same_file(config, report);
     for group in config.groups_of(&me.name) {
         units::of_group(group, report);
+        volumes::of_group(config, me, group, report);
     }
 }

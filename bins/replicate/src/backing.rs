@@ -14,6 +14,7 @@ use hotspare_volume::layout::{self, PAGE_WORDS, PEERS_MAX, SHEET, Superblock, Un
 use hotspare_volume::{Geometry, Range};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, OFlag, fallocate};
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
@@ -32,6 +33,8 @@ pub struct Backing {
     /// Where the metadata begins: the size of the volume.
     pub size: u64,
     is_device: bool,
+    /// On a file system in memory.
+    pub in_memory: bool,
     _lock: Flock<File>,
 }
 
@@ -84,6 +87,7 @@ impl Backing {
         });
         let data =
             data.map_err(|error| Failure::new(Exit::TempFail, format!("{shown}: cannot have it alone: {error}")))?;
+        let in_memory = fstatfs(&data).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
         let durable = open(OFlag::O_DSYNC).map_err(failed("cannot open it"))?;
         let total = length(&durable, is_device).map_err(failed("cannot tell how long it is"))?;
         let size = data_bytes(total);
@@ -94,7 +98,12 @@ impl Backing {
                 format!("{shown} has {total} bytes; a copy takes at least {least}"),
             ));
         }
-        Ok(Backing { path: path.to_owned(), data, durable, size, is_device, _lock: lock })
+        Ok(Backing { path: path.to_owned(), data, durable, size, is_device, in_memory, _lock: lock })
+    }
+
+    /// What a flush is asked of.
+    pub fn data(&self) -> &File {
+        &self.data
     }
 
     pub fn path(&self) -> &Path {
@@ -147,7 +156,7 @@ impl Backing {
     }
 
     /// Direct input and output is for whole pages; the rest goes through the cache, which a write of either kind keeps right.
-    fn file(&self, range: Range) -> &File {
+    pub fn file(&self, range: Range) -> &File {
         let whole = range.at.is_multiple_of(ALIGN as u64) && range.len.is_multiple_of(ALIGN as u64);
         if whole { &self.data } else { &self.durable }
     }

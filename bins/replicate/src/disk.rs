@@ -1,16 +1,22 @@
-//! A few threads that do what the disk is asked for; each task ends with a word to the engine.
+//! What the disk is asked for: by a ring where the kernel has one, and by a few threads what it is not for, or where it has none. Each
+//! task ends with a word to the engine.
 
 use crate::backing::Backing;
 use crate::buffer::Shared;
 use crate::engine::News;
+use crate::ring::{End, Ring};
+use crate::sockets::{Poll, Post};
 use blake2::{Blake2s256, Digest};
 use hotspare_volume::{Range, What};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Tasks that the disk does at a time.
+/// Tasks that the threads do at a time, without a ring and beside one.
 const THREADS: usize = 8;
+const THREADS_BESIDE: usize = 3;
+/// The number of the ring in [`Poll::wait`].
+pub const RING: u64 = 1;
 
 /// What is to be done, and the number under which its end is told.
 pub enum Job {
@@ -30,31 +36,82 @@ pub enum Job {
     },
 }
 
-/// The way to the threads.
-#[derive(Clone)]
-pub struct Disk(Sender<(u64, Job)>);
+/// The way to it.
+pub struct Disk {
+    backing: Arc<Backing>,
+    jobs: Sender<(u64, Job)>,
+    ring: Option<Ring>,
+    ends: Vec<(u64, End)>,
+}
 
 impl Disk {
-    /// Starts the threads.
+    /// Makes the ring and starts the threads.
     ///
     /// # Errors
     /// If there are none to be had.
-    pub fn start(backing: Backing, news: &Sender<News>) -> io::Result<Disk> {
-        let (sender, jobs) = channel();
-        let (jobs, backing) = (Arc::new(Mutex::new(jobs)), Arc::new(backing));
-        for n in 0..THREADS {
-            let (jobs, backing, news) = (jobs.clone(), backing.clone(), news.clone());
-            std::thread::Builder::new().name(format!("disk-{n}")).spawn(move || work(&jobs, &backing, &news))?;
+    pub fn start(backing: Backing, post: &Post<News>, poll: &Poll) -> io::Result<Disk> {
+        let backing = Arc::new(backing);
+        let ring = Ring::new(backing.clone());
+        if let Err(error) = &ring {
+            tracing::info!("no io_uring ({error}): the disk is asked by threads");
         }
-        Ok(Disk(sender))
+        let ring = ring.ok();
+        if let Some(ring) = &ring {
+            poll.add(ring, RING)?;
+        }
+        let (sender, jobs) = channel();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for n in 0..if ring.is_some() { THREADS_BESIDE } else { THREADS } {
+            let (jobs, backing, post) = (jobs.clone(), backing.clone(), post.clone());
+            std::thread::Builder::new().name(format!("disk-{n}")).spawn(move || work(&jobs, &backing, &post))?;
+        }
+        Ok(Disk { backing, jobs: sender, ring, ends: Vec::new() })
     }
 
-    pub fn ask(&self, id: u64, job: Job) {
-        self.0.send((id, job)).expect("the disk's threads live as long as this program");
+    pub fn ask(&mut self, id: u64, job: Job) {
+        // The memory of this machine is not waited for.
+        if self.backing.in_memory && matches!(job, Job::Read(_) | Job::Write { what: What::Data, .. } | Job::Flush) {
+            return self.ends.push((id, End::Done(act(&self.backing, job))));
+        }
+        let left = match &mut self.ring {
+            Some(ring) => ring.take(id, job),
+            None => Some(job),
+        };
+        if let Some(job) = left {
+            self.jobs.send((id, job)).expect("the disk's threads live as long as this program");
+        }
+    }
+
+    /// What was asked for in this turn goes to the disk.
+    pub fn submit(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.submit();
+        }
+    }
+
+    /// What was done without a word.
+    pub fn ended(&mut self) -> Vec<News> {
+        if let Some(ring) = &mut self.ring {
+            ring.ended(&mut self.ends);
+        }
+        let mut news = Vec::new();
+        for (id, end) in self.ends.drain(..) {
+            match end {
+                End::Done(Ok(bytes)) => news.push(News::Done { id, ok: true, bytes }),
+                End::Done(Err(error)) => {
+                    tracing::error!("{}: {error}", self.backing.path().display());
+                    news.push(News::Done { id, ok: false, bytes: None });
+                }
+                End::Again(job) => {
+                    self.jobs.send((id, job)).expect("the disk's threads live as long as this program");
+                }
+            }
+        }
+        news
     }
 }
 
-fn work(jobs: &Mutex<Receiver<(u64, Job)>>, backing: &Backing, news: &Sender<News>) {
+fn work(jobs: &Mutex<Receiver<(u64, Job)>>, backing: &Backing, post: &Post<News>) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((id, job)) = next else { return };
@@ -69,7 +126,7 @@ fn work(jobs: &Mutex<Receiver<(u64, Job)>>, backing: &Backing, news: &Sender<New
             Some(bytes) => News::Digested { id, digest: Blake2s256::digest(bytes.bytes()).into() },
             None => News::Done { id, ok, bytes: kept },
         };
-        if news.send(end).is_err() {
+        if post.send(end).is_err() {
             return;
         }
     }

@@ -1,50 +1,61 @@
 //! The loop around `hotspare_volume::Volume`: everything that happens is news, every command is carried out before the next.
 //!
 //! ```text
-//!  NBD   disk   peers   lease client   callers          threads of their own, each with a way to this loop
-//!    \     \      |       /            /
-//!     '-----'-----+------'------------'--> Engine::take --> Volume::handle --> disk, peers, lease client, answers
+//!  clients   copies   ring              sockets and completions: waited for with one call, taken in here
+//!      \       |       /
+//!       '------+------'--> Engine::take --> Volume::handle --> disk, copies, lease client, answers; sent at the end of the turn
+//!              |
+//!  lease client, callers, greetings, odd tasks of the disk      threads of their own, with a post to this loop
 //! ```
+//! One thread, because a request that passes many is slow wherever it goes: each of them has to be woken (docs/benchmarks.md).
 //! Before each step it looks at the lease's page: from 8/12 on nothing is completed, at 9/12 everything fails (R10), with nobody
 //! else's help.
 
 use crate::buffer::{Buffer, Shared};
-use crate::disk::{Disk, Job};
+use crate::clients::{Clients, Piece};
+use crate::disk::{Disk, Job, RING};
 use crate::lease::{Standing, Tenancy};
-use crate::nbd::{Piece, Server};
-use crate::peers::{Line, Parcel};
+use crate::peers::Line;
 use crate::progress::Progress;
 use crate::role::{self, Ask, Copy, Status, Tell};
+use crate::sockets::{BELL, Poll};
 use crate::story;
 use hotspare_config::Config;
 use hotspare_control::Ask as Word;
 use hotspare_core::{Epoch, NodeId, NodeSet};
 use hotspare_daemon::{clock, notify};
 use hotspare_volume::{Command, Event, Input, Request, Source, Task, ToPrimary, ToReplica, Volume, What};
+use hotspare_wire::volume::Message;
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 /// Time passes for the volume at least this often.
 const TICK: Duration = Duration::from_millis(50);
+/// Numbers of sockets begin behind those of the bell and the ring.
+const FIRST: u64 = 1 << 8;
 /// How long `serve` waits for the voters' word on the copies.
 const WORD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that happens.
 pub enum News {
-    Request { tag: u64, piece: Piece },
+    Client { stream: UnixStream },
     Done { id: u64, ok: bool, bytes: Option<Shared> },
     Digested { id: u64, digest: hotspare_volume::Digest },
-    Connected { peer: NodeId, session: u64, line: Line },
-    Disconnected { peer: NodeId, session: u64 },
-    FromPrimary { peer: NodeId, session: u64, message: ToReplica, bytes: Vec<u8> },
-    FromReplica { peer: NodeId, session: u64, message: ToPrimary },
+    Connected { peer: NodeId, session: u64, line: Box<Line> },
     Copies { epoch: u64, generation: u64, acks: Vec<String>, chosen: Vec<String> },
     Call { caller: u64, ask: Ask, answer: Sender<Tell> },
     HungUp { caller: u64 },
     Terminate,
+}
+
+/// What another copy has said.
+enum Said {
+    ByPrimary(ToReplica, Option<Shared>),
+    ByReplica(ToPrimary),
 }
 
 /// The role, while it is here or on its way.
@@ -73,9 +84,16 @@ pub struct Engine {
     pub me: NodeId,
     pub volume: Volume,
     pub disk: Disk,
-    pub server: Arc<Server>,
     pub words: Sender<Word>,
-    lines: BTreeMap<(NodeId, u64), Line>,
+    /// In bytes, and in extents.
+    pub size: u64,
+    pub extents: usize,
+    /// Clients may be greeted.
+    serving_flag: Arc<AtomicBool>,
+    clients: Clients,
+    lines: BTreeMap<(NodeId, u64), (u64, Box<Line>)>,
+    /// The next number of a socket, and of a request.
+    next: u64,
     pieces: HashMap<u64, Piece>,
     /// What came to be written here, and in which session.
     works: HashMap<u64, (u64, Shared)>,
@@ -97,10 +115,10 @@ impl Engine {
     /// An engine around a copy that is not written to.
     pub fn new(
         (config, group, name): (Config, String, String),
-        backing: String,
+        (backing, size): (String, u64),
         me: NodeId,
         (volume, disk): (Volume, Disk),
-        (server, words): (Arc<Server>, Sender<Word>),
+        (serving_flag, words): (Arc<AtomicBool>, Sender<Word>),
     ) -> Engine {
         Engine {
             config,
@@ -110,9 +128,13 @@ impl Engine {
             me,
             volume,
             disk,
-            server,
             words,
+            size,
+            extents: 0,
+            serving_flag,
+            clients: Clients::default(),
             lines: BTreeMap::new(),
+            next: FIRST,
             pieces: HashMap::new(),
             works: HashMap::new(),
             reads: HashMap::new(),
@@ -129,20 +151,35 @@ impl Engine {
     }
 
     /// Runs until it is told to end.
-    pub fn run(&mut self, news: &Receiver<News>) {
+    pub fn run(&mut self, poll: &Poll, news: &Receiver<News>) {
         let _ = std::fs::remove_file(role::open_path(&self.name)); // of a former life
-        let mut tick_at = Duration::ZERO;
+        let (mut tick_at, mut ready) = (Duration::ZERO, Vec::new());
         self.tell_worth();
         loop {
-            let now = self.now();
-            let wait = tick_at.saturating_sub(now).min(self.until_step());
-            match news.recv_timeout(wait) {
-                // Nothing is answered any more, neither with yes nor with no: the holder asks whoever comes next.
-                Ok(News::Terminate) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(item) => self.take(item),
-                Err(RecvTimeoutError::Timeout) => {}
+            // What there was no room for goes first: nobody says again that it is there.
+            let hungry = self.clients.hungry();
+            let wait = tick_at.saturating_sub(self.now()).min(self.until_step());
+            poll.wait(if hungry.is_empty() { wait } else { Duration::ZERO }, &mut ready);
+            for number in hungry.into_iter().chain(ready.drain(..)) {
+                match number {
+                    BELL | RING => {}
+                    number => self.socket_is_ready(number),
+                }
             }
-            self.watch_lease();
+            while let Ok(item) = news.try_recv() {
+                if let News::Terminate = item {
+                    // Nothing is answered any more, neither with yes nor with no: the holder asks whoever comes next.
+                    return;
+                }
+                self.take(item, poll);
+            }
+            loop {
+                let ends = self.disk.ended();
+                if ends.is_empty() {
+                    break;
+                }
+                ends.into_iter().for_each(|end| self.take(end, poll));
+            }
             if self.now() >= tick_at {
                 tick_at = self.now() + TICK;
                 self.promote_when_told();
@@ -152,6 +189,71 @@ impl Engine {
                 self.look_at_progress();
                 notify::alive();
             }
+            self.watch_lease();
+            self.end_of_turn(poll);
+        }
+    }
+
+    /// What was asked for in this turn goes on its way.
+    fn end_of_turn(&mut self, poll: &Poll) {
+        self.disk.submit();
+        let gone = self.lines.iter_mut().filter_map(|((peer, session), (number, line))| {
+            line.flush(poll, *number).err().map(|error| (*peer, *session, error))
+        });
+        for (peer, session, error) in gone.collect::<Vec<_>>() {
+            self.line_ended(peer, session, &error);
+        }
+        self.clients.flush(poll);
+    }
+
+    fn line_ended(&mut self, peer: NodeId, session: u64, error: &std::io::Error) {
+        tracing::info!("the connection to a copy ended: {error}");
+        self.lines.remove(&(peer, session));
+        self.works.retain(|_, (of, _)| *of != session); // what has begun has its bytes already
+        self.handle(Input::Disconnected { peer, session });
+    }
+
+    /// A client or a copy has said something, or there is room again for what is to go to it.
+    fn socket_is_ready(&mut self, number: u64) {
+        let line = self.lines.iter().find(|(_, (known, _))| *known == number).map(|(key, _)| *key);
+        let Some((peer, session)) = line else {
+            let mut pieces = Vec::new();
+            self.clients.read(number, &mut pieces);
+            for piece in pieces {
+                self.watch_lease();
+                self.next += 1;
+                let (tag, request) = (self.next, Request { tag: self.next, op: piece.op, range: piece.range });
+                self.pieces.insert(tag, piece);
+                self.handle(Input::Request(request));
+            }
+            return;
+        };
+        let mut said = Vec::new();
+        let (_, line) = self.lines.get_mut(&(peer, session)).expect("it was just found");
+        let read = line.read(self.extents, |message| {
+            said.push(match message {
+                Message::ToReplica(message, bytes) => {
+                    let bytes = (!bytes.is_empty()).then(|| Arc::new(Buffer::from(bytes)));
+                    Said::ByPrimary(message, bytes)
+                }
+                Message::ToPrimary(message) => Said::ByReplica(message),
+            });
+        });
+        for said in said {
+            self.watch_lease();
+            match said {
+                Said::ByPrimary(message, bytes) => {
+                    self.next_bytes += 1;
+                    self.works.extend(bytes.map(|bytes| (self.next_bytes, (session, bytes))));
+                    self.handle(Input::FromPrimary { peer, session, message, bytes: self.next_bytes });
+                }
+                Said::ByReplica(message) => self.handle(Input::FromReplica { peer, session, message }),
+            }
+        }
+        if let Err(error) = read
+            && self.lines.contains_key(&(peer, session))
+        {
+            self.line_ended(peer, session, &error);
         }
     }
 
@@ -159,13 +261,14 @@ impl Engine {
         Duration::from_nanos(clock::now().boot)
     }
 
-    fn take(&mut self, news: News) {
+    fn take(&mut self, news: News, poll: &Poll) {
         self.watch_lease();
         match news {
-            News::Request { tag, piece } => {
-                let request = Request { tag, op: piece.op, range: piece.range };
-                self.pieces.insert(tag, piece);
-                self.handle(Input::Request(request));
+            News::Client { stream } => {
+                self.next += 1;
+                if let Err(error) = self.clients.add(self.next, stream, poll) {
+                    tracing::info!("an NBD connection ended: {error}");
+                }
             }
             News::Done { id, ok, bytes } => {
                 let piece = self.asked.remove(&id).and_then(|tag| self.pieces.get_mut(&tag));
@@ -181,22 +284,14 @@ impl Engine {
             News::Digested { id, digest } => self.handle(Input::Digested { id, digest }),
             News::Connected { peer, session, line } => {
                 self.lines.retain(|(other, _), _| *other != peer);
-                self.lines.insert((peer, session), line);
+                self.next += 1;
+                let watched = line.watch(poll, self.next);
+                self.lines.insert((peer, session), (self.next, line));
                 self.handle(Input::Connected { peer, session });
-            }
-            News::Disconnected { peer, session } => {
-                self.lines.remove(&(peer, session));
-                self.works.retain(|_, (of, _)| *of != session); // what has begun has its bytes already
-                self.handle(Input::Disconnected { peer, session });
-            }
-            News::FromPrimary { peer, session, message, bytes } => {
-                self.next_bytes += 1;
-                if !bytes.is_empty() {
-                    self.works.insert(self.next_bytes, (session, Arc::new(Buffer::from(bytes.as_slice()))));
+                if let Err(error) = watched {
+                    self.line_ended(peer, session, &error);
                 }
-                self.handle(Input::FromPrimary { peer, session, message, bytes: self.next_bytes });
             }
-            News::FromReplica { peer, session, message } => self.handle(Input::FromReplica { peer, session, message }),
             News::Copies { epoch, generation, acks, chosen } => {
                 let set = |names: &[String]| NodeSet::of(names.iter().map(|name| NodeId::of(name)));
                 let (Some(acks), Some(chosen)) = (set(&acks), set(&chosen)) else { return };
@@ -229,19 +324,19 @@ impl Engine {
             Command::ToReplica { peer, session, message, bytes } => {
                 let data = !matches!(message, ToReplica::Write { what: What::Discard | What::Zeroes, .. });
                 let bytes = bytes.filter(|_| data).and_then(|source| self.bytes_of(source));
-                if let Some(line) = self.lines.get(&(peer, session)) {
-                    line.send(Parcel::to_replica(&message, bytes));
+                if let Some((_, line)) = self.lines.get_mut(&(peer, session)) {
+                    line.tell_replica(&message, bytes.as_ref());
                 }
             }
             Command::ToPrimary { peer, session, message } => {
-                if let Some(line) = self.lines.get(&(peer, session)) {
-                    line.send(Parcel::to_primary(&message));
+                if let Some((_, line)) = self.lines.get_mut(&(peer, session)) {
+                    line.tell_primary(&message);
                 }
             }
             Command::Close { peer, session } => drop(self.lines.remove(&(peer, session))),
             Command::Complete { tag, ok } => {
                 if let Some(piece) = self.pieces.remove(&tag) {
-                    piece.end(ok);
+                    self.clients.complete(piece, ok);
                 }
             }
             Command::Want { epoch, set } => {
@@ -284,7 +379,7 @@ impl Engine {
         notify::status_soon(self.why.clone());
         match event {
             Event::Serving { epoch, .. } => {
-                self.server.serving.store(true, Ordering::Release);
+                self.serving_flag.store(true, Ordering::Release);
                 if let Err(error) = std::fs::write(role::open_path(&self.name), "") {
                     tracing::error!(
                         "{}: {error}: no unit of the role can start",
@@ -417,7 +512,8 @@ impl Engine {
         let _ = std::fs::remove_file(role::open_path(&self.name));
         self.handle(Input::Seal);
         self.serving = None;
-        self.server.hang_up();
+        self.serving_flag.store(false, Ordering::Release);
+        self.clients.hang_up();
         self.handle(Input::Demote);
         self.pieces.clear();
     }
@@ -446,7 +542,7 @@ impl Engine {
             volume: self.name.clone(),
             group: self.group.clone(),
             backing: self.backing.clone(),
-            bytes: self.server.size,
+            bytes: self.size,
             role: if status.primary.is_some() { "primary" } else { "replica" }.into(),
             state: self.why.clone(),
             epoch: status.primary.unwrap_or(status.min_epoch).0,

@@ -15,18 +15,23 @@ use crate::lease::{Standing, Tenancy};
 use crate::nbd;
 use crate::role::{self, Ask, Tell};
 use crate::serve::{connect, receive};
+use crate::sockets::Post;
 use hotspare_config::Frontend;
 use hotspare_core::NodeId;
 use hotspare_daemon::{Exit, Failure, journal, notify};
 use nix::sys::signal::{SigSet, Signal};
-use relay::Relay;
+use relay::{Order, Relay};
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an engine that has ended may stay away: its unit starts it again after a tenth of a second.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a relay may take to answer everything with an error.
+const SEAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries to reach it.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -35,13 +40,27 @@ struct Holder {
     volume: String,
     /// In bytes, once the engine has said so.
     size: AtomicU64,
-    relays: Mutex<Vec<Arc<Relay>>>,
+    relays: Mutex<Relays>,
     /// Requests fail from now on.
     sealed: AtomicBool,
     /// Told to stop.
     stopping: AtomicBool,
     /// The engine is spoken to here.
     control: Mutex<Option<UnixStream>>,
+}
+
+/// The ways to all relays.
+#[derive(Default)]
+struct Relays {
+    next: u64,
+    open: BTreeMap<u64, Post<Order>>,
+}
+
+/// Everything under way for one client fails; how much it was.
+fn seal_one(post: &Post<Order>) -> usize {
+    let (count, counted) = channel();
+    let sent = post.send(Order::Seal(count));
+    sent.map_or(0, |()| counted.recv_timeout(SEAL_PATIENCE).unwrap_or(0)) // a relay that has ended has answered or hung up
 }
 
 /// Has the volume served until it is told to stop, or cannot be any more.
@@ -189,7 +208,7 @@ impl Holder {
 
     fn greet(self: Arc<Self>, client: UnixStream) -> std::io::Result<()> {
         let sealed = self.is(&self.sealed);
-        let open = self.relays.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let open = self.relays.lock().unwrap_or_else(PoisonError::into_inner).open.len();
         if open >= nbd::CONNECTIONS_MAX {
             return Err(nbd::bad(format!("there are {open} connections already")));
         }
@@ -204,55 +223,53 @@ impl Holder {
         Ok(())
     }
 
-    /// Two threads for each client: what it asks, and what it is answered. The tenure cannot go on without the kernel's `device`.
+    /// Two threads for each client: one passes on what is said, one finds it an engine. The tenure cannot go on without the kernel's
+    /// `device`.
     fn take_client(self: Arc<Self>, client: UnixStream, device: bool) -> Result<(), Failure> {
-        let failed = || Exit::OsErr.why("cannot use a socket");
-        let relay = Arc::new(Relay::new(client.try_clone().map_err(failed())?));
-        let gone = Arc::new(AtomicBool::new(false));
-        self.relays.lock().unwrap_or_else(PoisonError::into_inner).push(relay.clone());
+        let (told, lost) = channel();
+        let (mut relay, post) = Relay::new(client, told.clone()).map_err(Exit::OsErr.why("cannot use a socket"))?;
+        let number = {
+            let mut relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
+            relays.next += 1;
+            let number = relays.next;
+            relays.open.insert(number, post.clone());
+            number
+        };
         if self.is(&self.sealed) {
-            relay.seal();
+            seal_one(&post);
         }
-        let (taking, left, holder) = (relay.clone(), gone.clone(), self.clone());
+        let _ = told.send(()); // it has none yet
+        let (holder, finder) = (self.clone(), self);
         spawn("client", move || {
-            if let Err(error) = taking.take_in(&client)
+            if let Err(error) = relay.run()
                 && error.kind() != std::io::ErrorKind::UnexpectedEof
             {
                 tracing::info!("an NBD client: {error}");
             }
-            left.store(true, Ordering::Release);
-            taking.hang_up();
+            holder.relays.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&number);
             if device && !holder.is(&holder.stopping) && !holder.is(&holder.sealed) {
                 tracing::error!("{}: somebody has ended the kernel's device: the role ends here", holder.volume);
                 holder.seal();
                 holder.hang_up(std::net::Shutdown::Both);
             }
         })?;
-        spawn("answers", move || {
-            while !gone.load(Ordering::Acquire) && !self.is(&self.sealed) {
-                let Ok((engine, _)) = engine(&self.volume) else {
-                    std::thread::sleep(AGAIN);
-                    continue;
-                };
-                let Ok(asking) = engine.try_clone() else { continue };
-                // What was kept is asked again while answers are passed on already: the engine may not read on before.
-                std::thread::scope(|scope| {
-                    scope.spawn(|| {
-                        relay.resume(asking);
-                        if gone.load(Ordering::Acquire) {
-                            relay.hang_up(); // it left before there was an engine to hang up on
-                        }
-                    });
-                    if let Err(error) = relay.pass_on(&engine) {
-                        tracing::info!("an NBD client: {error}");
-                    }
-                    let _ = engine.shutdown(std::net::Shutdown::Both);
-                });
-                std::thread::sleep(AGAIN); // it hung up: not at once again
+        drop(told); // the relay has the other end: when it has gone, nobody needs an engine
+        spawn("engine", move || {
+            while lost.recv().is_ok() {
+                finder.find_engine(&post);
             }
-            let mut relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
-            relays.retain(|other| !Arc::ptr_eq(other, &relay) || self.is(&self.sealed));
         })
+    }
+
+    /// Gives a relay an engine, as soon as there is one. A greeting may take long, where an engine hangs: not in the relay's thread.
+    fn find_engine(&self, post: &Post<Order>) {
+        while !self.is(&self.sealed) {
+            std::thread::sleep(AGAIN); // one that hung up is not asked at once again
+            if let Ok((stream, _)) = engine(&self.volume) {
+                let _ = post.send(Order::Engine(stream)); // a relay that has ended needs none
+                return;
+            }
+        }
     }
 
     /// Reads the lease's page when it is time for the kill step, whether or not the engine is able to.
@@ -268,8 +285,8 @@ impl Holder {
 
     fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
-        let relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed: usize = relays.iter().map(|relay| relay.seal()).sum();
+        let relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner).open.clone();
+        let failed: usize = relays.values().map(seal_one).sum();
         if failed > 0 {
             tracing::warn!("{}: sealed: {failed} requests under way fail", self.volume);
         }

@@ -1,8 +1,9 @@
 //! The lease client of this node: what it is told of our copy, and what it tells of the copies that count.
 
 use crate::engine::News;
+use crate::sockets::Post;
 use hotspare_control::{Ask, Client, Tell};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 /// Between two tries to reach it.
@@ -10,7 +11,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 
 /// Speaks for the volume of `group` for as long as the program runs. `words` are what the engine has to say; the newest word on the
 /// copy itself is said again after each restart of the lease client.
-pub fn follow(group: &str, words: &Receiver<Ask>, news: &Sender<News>) {
+pub fn follow(group: &str, words: &Receiver<Ask>, news: &Post<News>) {
     let mut worth = Ask::Volume { group: group.to_owned(), born: false, fit: false };
     loop {
         let Ok(mut client) = Client::leased() else {
@@ -29,7 +30,7 @@ pub fn follow(group: &str, words: &Receiver<Ask>, news: &Sender<News>) {
 }
 
 /// `None`: the engine is gone.
-fn speak(client: &mut Client, worth: &mut Ask, words: &Receiver<Ask>, news: &Sender<News>) -> Option<()> {
+fn speak(client: &mut Client, worth: &mut Ask, words: &Receiver<Ask>, news: &Post<News>) -> Option<()> {
     let Ok(socket) = client.socket().try_clone() else { return Some(()) };
     let said = client.send(worth);
     let news = news.clone();

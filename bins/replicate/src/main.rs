@@ -4,6 +4,7 @@
 mod args;
 mod backing;
 mod buffer;
+mod clients;
 mod create;
 mod disk;
 mod engine;
@@ -13,8 +14,10 @@ mod leased;
 mod nbd;
 mod peers;
 mod progress;
+mod ring;
 mod role;
 mod serve;
+mod sockets;
 mod story;
 
 use args::{Act, Args};
@@ -25,6 +28,7 @@ use hotspare_core::NodeId;
 use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
 use hotspare_volume::{Volume, VolumeConfig};
 use nix::sys::signal::{SigSet, Signal};
+use sockets::Poll;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -128,19 +132,14 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let now = Duration::from_nanos(clock::now().boot);
     let extents = content.geometry().extents();
     let volume = Volume::new(volume_config, now, (sequence, content), bits);
-    let (sender, news) = channel();
-    let disk = disk::Disk::start(backing, &sender).map_err(Exit::OsErr.why("cannot start threads"))?;
+    let (poll, sender, news) = Poll::new().map_err(Exit::OsErr.why("cannot wait for anything"))?;
+    let disk = disk::Disk::start(backing, &sender, &poll).map_err(Exit::OsErr.why("cannot start threads"))?;
     let boxed = |what: &str| Exit::CantCreate.why(format!("cannot make {what} in {}", role::FOLDER));
     let control = role::bind(&role::path(&described.name), 0o600).map_err(boxed("the control socket"))?;
     let nbd = role::bind(&role::engine_path(&described.name), 0o600).map_err(boxed("the NBD socket"))?;
     let (words, said) = channel();
-    let server = Arc::new(nbd::Server {
-        size,
-        serving: AtomicBool::new(false),
-        news: sender.clone(),
-        next: AtomicU64::new(1),
-        open: Default::default(),
-    });
+    let serving = Arc::new(AtomicBool::new(false));
+    let door = Arc::new(nbd::Door { size, serving: serving.clone(), post: sender.clone() });
     let peers = group.candidates.iter().filter(|name| **name != me.name && !config.is_lost(name));
     let peers: BTreeMap<NodeId, _> =
         peers.filter_map(|name| config.node(name)).map(|node| (node.id, (node.key, node.links.clone()))).collect();
@@ -148,11 +147,10 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
         key,
         cluster: identity::cluster_of(config),
         volume: described.id,
-        extents,
         port: described.port,
         me: me.id,
         peers,
-        news: sender.clone(),
+        post: sender.clone(),
         sessions: AtomicU64::new(clock::now().boot),
     };
     peers::start(Arc::new(party))
@@ -164,10 +162,7 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
             let sender = sender.clone();
             move || role::listen(control, sender)
         }),
-        std::thread::Builder::new().name("nbd".into()).spawn({
-            let server = server.clone();
-            move || nbd::listen(nbd, server)
-        }),
+        std::thread::Builder::new().name("nbd".into()).spawn(move || nbd::listen(nbd, door)),
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             let _ = set.wait();
             let _ = sender.send(News::Terminate);
@@ -175,8 +170,9 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     ];
     threads.into_iter().collect::<Result<Vec<_>, _>>().map_err(Exit::OsErr.why("cannot start threads"))?;
     let names = (config.clone(), group.name.clone(), described.name.clone());
-    let mut engine = Engine::new(names, shown, me.id, (volume, disk), (server, words));
+    let mut engine = Engine::new(names, (shown, size), me.id, (volume, disk), (serving, words));
+    engine.extents = extents;
     notify::ready("takes in what another node writes");
-    engine.run(&news);
+    engine.run(&poll, &news);
     Ok(Exit::Done)
 }

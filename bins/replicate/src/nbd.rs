@@ -1,129 +1,57 @@
 //! The volume as an NBD server on a unix socket (the protocol: doc/proto.md of the NBD project): fixed newstyle, simple replies, and
 //! flush, FUA, trim and write-zeroes as what they are.
 
-use crate::buffer::{Buffer, Shared};
 use crate::engine::News;
+use crate::sockets::Post;
 use hotspare_volume::geometry::{BLOCK, PIECE_BLOCKS};
 use hotspare_volume::{Op, Range, What};
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub const REQUEST: u32 = 0x2560_9513;
 pub const REPLY: u32 = 0x6744_6698;
 const OPTION_REPLY: u64 = 0x0003_e889_0455_65a9;
-const PIECE: u64 = BLOCK * PIECE_BLOCKS;
+/// Bytes of a piece of a request at most.
+pub const PIECE: u64 = BLOCK * PIECE_BLOCKS;
 /// The longest read or write of data that is taken, in bytes.
 pub const DATA_MAX: u32 = 32 << 20;
 /// Has flags, flush, FUA, trim, write zeroes, several connections.
 pub const FLAGS: u16 = 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
-/// Requests of one connection that are under way, and their bytes; further ones are read when one of these has ended.
-const DEPTH: usize = 256;
-const BYTES_MAX: u64 = 64 << 20;
 /// Connections at a time.
 pub const CONNECTIONS_MAX: usize = 16;
+/// Bytes of the head of a request.
+pub const HEAD: usize = 28;
+/// How long a greeting may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The smallest, the best and the largest request.
 const SIZES: [u32; 3] = [512, 65536, DATA_MAX];
 
-/// What every connection needs to know.
-pub struct Server {
+/// Who may be greeted, and where to say that somebody was.
+pub struct Door {
     pub size: u64,
     /// Requests are taken.
-    pub serving: AtomicBool,
-    pub news: Sender<News>,
-    pub next: AtomicU64,
-    /// Open connections, to be hung up on when the role goes.
-    pub open: Mutex<BTreeMap<u64, UnixStream>>,
+    pub serving: Arc<AtomicBool>,
+    pub post: Post<News>,
 }
 
-/// A piece of a request, as the engine has it.
-pub struct Piece {
-    pub op: Op,
-    pub range: Range,
-    /// What is to be written, or what was read.
-    pub bytes: Option<Shared>,
-    whole: Arc<Whole>,
-    place: usize,
-}
-
-/// What a connection may still take in.
-#[derive(Default)]
-struct Room {
-    taken: Mutex<(usize, u64)>,
-    left: Condvar,
-}
-
-impl Room {
-    /// Waits until there is room for one more request of so many bytes.
-    fn enter(&self, bytes: u64) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        while taken.0 >= DEPTH || (taken.0 > 0 && taken.1 + bytes > BYTES_MAX) {
-            taken = self.left.wait(taken).unwrap_or_else(PoisonError::into_inner);
-        }
-        *taken = (taken.0 + 1, taken.1 + bytes);
-    }
-
-    fn leave(&self, bytes: u64) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        *taken = (taken.0 - 1, taken.1 - bytes);
-        self.left.notify_one();
-    }
-}
-
-/// A request, whose pieces end one by one.
-struct Whole {
-    handle: u64,
-    /// What it takes of the room of its connection.
-    bytes: u64,
-    reads: bool,
-    left: AtomicUsize,
-    failed: AtomicBool,
-    pieces: Mutex<Vec<Option<Shared>>>,
-    replies: SyncSender<Arc<Whole>>,
-}
-
-impl Piece {
-    /// This piece has ended. The reply goes out with the last one.
-    pub fn end(self, ok: bool) {
-        if !ok || (self.whole.reads && self.bytes.is_none()) {
-            self.whole.failed.store(true, Ordering::Relaxed);
-        }
-        if self.whole.reads {
-            self.whole.pieces.lock().unwrap_or_else(PoisonError::into_inner)[self.place] = self.bytes;
-        }
-        if self.whole.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let replies = self.whole.replies.clone();
-            let _ = replies.try_send(self.whole); // room for all that are under way; a connection that is gone wants none
-        }
-    }
-}
-
-/// Takes connections until the program ends.
-pub fn listen(listener: UnixListener, server: Arc<Server>) {
+/// Greets whoever connects, until the program ends.
+pub fn listen(listener: UnixListener, door: Arc<Door>) {
     for stream in listener.incoming().flatten() {
-        let server = server.clone();
+        let door = door.clone();
         let spawned = std::thread::Builder::new().name("nbd".into()).spawn(move || {
-            if let Err(error) = serve(&stream, &server)
-                && error.kind() != io::ErrorKind::UnexpectedEof
-            {
-                tracing::info!("an NBD connection ended: {error}");
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            match greet(&mut &stream, door.size, door.serving.load(Ordering::Acquire)) {
+                Ok(true) => drop(door.post.send(News::Client { stream })),
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => tracing::info!("an NBD connection ended: {error}"),
             }
         });
         if let Err(error) = spawned {
             tracing::warn!("no thread for an NBD connection: {error}");
-        }
-    }
-}
-
-impl Server {
-    /// Every connection ends: what is under way was answered.
-    pub fn hang_up(&self) {
-        self.serving.store(false, Ordering::Release);
-        for stream in std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner)).values() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
         }
     }
 }
@@ -136,44 +64,6 @@ pub fn take<const N: usize>(stream: &mut impl Read) -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-fn serve(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
-    let mut wire = stream;
-    if !greet(&mut wire, server.size, server.serving.load(Ordering::Acquire))? {
-        return Ok(());
-    }
-    let id = server.next.fetch_add(1, Ordering::Relaxed);
-    {
-        let mut open = server.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= CONNECTIONS_MAX {
-            return Err(bad(format!("there are {CONNECTIONS_MAX} NBD connections already")));
-        }
-        open.insert(id, stream.try_clone()?);
-    }
-    let ended = transmit(stream, server);
-    server.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    ended
-}
-
-/// Requests and replies, until the client is gone.
-fn transmit(stream: &UnixStream, server: &Arc<Server>) -> io::Result<()> {
-    let (replies, ended) = sync_channel::<Arc<Whole>>(DEPTH);
-    let mut back = stream.try_clone()?;
-    let room = Arc::new(Room::default());
-    let freed = room.clone();
-    std::thread::Builder::new().name("nbd-replies".into()).spawn(move || {
-        for whole in ended {
-            let gone = reply(&mut back, &whole).is_err();
-            freed.leave(whole.bytes);
-            if gone {
-                let _ = back.shutdown(std::net::Shutdown::Both);
-            }
-        }
-    })?;
-    let mut wire = io::BufReader::with_capacity(128 << 10, stream);
-    while request(&mut wire, server, (&room, &replies))? {}
-    Ok(())
 }
 
 /// Greets whoever has called and haggles; false: the client went away in peace.
@@ -270,13 +160,37 @@ fn option_reply(wire: &mut &UnixStream, option: u32, kind: u32, data: &[u8]) -> 
     wire.write_all(&[OPTION_REPLY.to_be_bytes().as_slice(), &words, data].concat())
 }
 
-/// Reads one request and hands it to the engine; false: the client says goodbye.
-fn request(
-    wire: &mut impl Read,
-    server: &Server,
-    (room, replies): (&Room, &SyncSender<Arc<Whole>>),
-) -> io::Result<bool> {
-    let head: [u8; 28] = take(wire)?;
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub handle: u64,
+    /// `None`: something that is not known, and is answered with an error.
+    pub op: Option<Op>,
+    pub range: Range,
+}
+
+impl Asked {
+    /// Bytes that come with it.
+    pub fn data(&self) -> u64 {
+        if matches!(self.op, Some(Op::Write { what: What::Data, .. })) { self.range.len } else { 0 }
+    }
+
+    /// Bytes of memory that it takes until it is answered.
+    pub fn weight(&self) -> u64 {
+        if self.op == Some(Op::Read) { self.range.len } else { self.data() }
+    }
+
+    /// What it is for the engine.
+    pub fn pieces(&self) -> Vec<Range> {
+        if self.op == Some(Op::Flush) { vec![Range { at: 0, len: 0 }] } else { cut(self.range) }
+    }
+}
+
+/// Reads the head of a request; `None`: the client says goodbye.
+///
+/// # Errors
+/// If it is none, or too long.
+pub fn asked(head: &[u8; HEAD]) -> io::Result<Option<Asked>> {
     let word = |at: usize| u64::from_be_bytes(head[at..at + 8].try_into().expect("eight"));
     if u32::from_be_bytes(head[..4].try_into().expect("four")) != REQUEST {
         return Err(bad("an NBD request has no magic"));
@@ -288,50 +202,27 @@ fn request(
     let op = match kind {
         0 => Some(Op::Read),
         1 => write(What::Data),
-        2 => return Ok(false),
+        2 => return Ok(None),
         3 => Some(Op::Flush),
         4 => write(What::Discard),
         6 => write(What::Zeroes),
         _ => None,
     };
-    let data = matches!(op, Some(Op::Write { what: What::Data, .. }));
-    if (data || op == Some(Op::Read)) && length > DATA_MAX {
+    let asked = Asked { handle, op, range: Range { at, len: u64::from(length) } };
+    if asked.weight() > u64::from(DATA_MAX) {
         return Err(bad(format!("an NBD request is for {length} bytes, more than {DATA_MAX}")));
     }
-    let bytes = if data || op == Some(Op::Read) { u64::from(length) } else { 0 };
-    room.enter(bytes);
-    let whole_range = Range { at, len: u64::from(length) };
-    let pieces = if op == Some(Op::Flush) { vec![Range { at: 0, len: 0 }] } else { cut(whole_range) };
-    let count = pieces.len().max(1);
-    let whole = Arc::new(Whole {
-        handle,
-        bytes,
-        reads: op == Some(Op::Read),
-        left: AtomicUsize::new(count),
-        failed: AtomicBool::new(false),
-        pieces: Mutex::new(vec![None; count]),
-        replies: replies.clone(),
-    });
-    for (place, range) in pieces.iter().copied().enumerate() {
-        let mut bytes = None;
-        if data {
-            let mut buffer = Buffer::new(usize::try_from(range.len).expect("a piece"));
-            wire.read_exact(buffer.bytes_mut())?;
-            bytes = Some(Arc::new(buffer));
-        }
-        let piece = Piece { op: op.unwrap_or(Op::Flush), range, bytes, whole: whole.clone(), place };
-        match op {
-            Some(_) if server.serving.load(Ordering::Acquire) => {
-                let tag = server.next.fetch_add(1, Ordering::Relaxed);
-                let _ = server.news.send(News::Request { tag, piece });
-            }
-            _ => piece.end(false),
-        }
-    }
-    if pieces.is_empty() {
-        Piece { op: Op::Flush, range: whole_range, bytes: None, whole, place: 0 }.end(false);
-    }
-    Ok(true)
+    Ok(Some(asked))
+}
+
+/// The head of an answer.
+pub fn answer(handle: u64, failed: bool) -> [u8; 16] {
+    let error: u32 = if failed { 5 } else { 0 };
+    let mut head = [0; 16];
+    head[..4].copy_from_slice(&REPLY.to_be_bytes());
+    head[4..8].copy_from_slice(&error.to_be_bytes());
+    head[8..].copy_from_slice(&handle.to_be_bytes());
+    head
 }
 
 /// Cuts a long range into pieces.
@@ -341,73 +232,9 @@ fn cut(range: Range) -> Vec<Range> {
     starts.map(|at| Range { at, len: PIECE.min(end - at) }).collect()
 }
 
-fn reply(back: &mut UnixStream, whole: &Whole) -> io::Result<()> {
-    let failed = whole.failed.load(Ordering::Acquire);
-    let error: u32 = if failed { 5 } else { 0 };
-    let head = [REPLY.to_be_bytes().as_slice(), &error.to_be_bytes(), &whole.handle.to_be_bytes()].concat();
-    let pieces = whole.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-    let data = pieces.iter().flatten().filter(|_| whole.reads && !failed);
-    let mut slices: Vec<io::IoSlice<'_>> = vec![io::IoSlice::new(&head)];
-    slices.extend(data.map(|bytes| io::IoSlice::new(bytes.bytes())));
-    let mut slices = slices.as_mut_slice();
-    while !slices.is_empty() {
-        match back.write_vectored(slices)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => io::IoSlice::advance_slices(&mut slices, written),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read_of_two_pieces() -> (Vec<Piece>, std::sync::mpsc::Receiver<Arc<Whole>>) {
-        let (replies, ended) = sync_channel(1);
-        let (left, failed, pieces) = (AtomicUsize::new(2), AtomicBool::new(false), Mutex::new(vec![None; 2]));
-        let whole = Arc::new(Whole { handle: 7, bytes: 1024, reads: true, left, failed, pieces, replies });
-        let piece = |place: usize| {
-            let bytes = Some(Arc::new(Buffer::from([u8::try_from(place).unwrap(); 512].as_slice())));
-            Piece { op: Op::Read, range: Range { at: 0, len: 512 }, bytes, whole: whole.clone(), place }
-        };
-        (vec![piece(0), piece(1)], ended)
-    }
-
-    /// What goes over the wire for a request that has ended.
-    fn answer(whole: &Whole) -> Vec<u8> {
-        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-        reply(&mut ours, whole).unwrap();
-        drop(ours);
-        let mut said = Vec::new();
-        theirs.read_to_end(&mut said).unwrap();
-        said
-    }
-
-    #[test]
-    fn a_read_is_answered_when_all_of_it_is_there_in_order_and_with_an_error_if_any_of_it_is_not() {
-        let (mut pieces, ended) = read_of_two_pieces();
-        pieces.pop().unwrap().end(true);
-        assert!(ended.try_recv().is_err(), "half of it");
-        pieces.pop().unwrap().end(true);
-        let said = answer(&ended.try_recv().unwrap());
-        assert_eq!((said.len(), &said[4..8], said[16], said[16 + 512]), (16 + 1024, [0; 4].as_slice(), 0, 1));
-        for (ok, lost) in [(false, false), (true, true)] {
-            let (mut pieces, ended) = read_of_two_pieces();
-            pieces.pop().unwrap().end(true);
-            let mut piece = pieces.pop().unwrap();
-            if lost {
-                piece.bytes = None;
-            }
-            piece.end(ok);
-            let said = answer(&ended.try_recv().unwrap());
-            assert_eq!(
-                (said.len(), said[7]),
-                (16, 5),
-                "an error, and no data that the client would take for the next reply"
-            );
-        }
-    }
 
     #[test]
     fn a_client_learns_the_size_or_why_it_cannot_have_it() {
@@ -423,22 +250,6 @@ mod tests {
         let (joined, greeted) = meet(false);
         assert_eq!(joined.unwrap_err().to_string(), "the volume is not served on this node");
         assert!(greeted.is_err(), "it waits for another option, and the client is gone");
-    }
-
-    #[test]
-    fn connections_that_have_ended_are_not_counted() {
-        let (news, _engine) = std::sync::mpsc::channel();
-        let (serving, next) = (AtomicBool::new(true), AtomicU64::new(1));
-        let server = Arc::new(Server { size: 1 << 20, serving, news, next, open: Mutex::default() });
-        for _ in 0..2 * CONNECTIONS_MAX {
-            let (client, ours) = UnixStream::pair().unwrap();
-            let serving = server.clone();
-            let served = std::thread::spawn(move || serve(&ours, &serving));
-            assert_eq!(join(&mut &client).unwrap(), 1 << 20);
-            drop(client);
-            let _ = served.join().unwrap();
-        }
-        assert!(server.open.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::buffer::Shared;
 use crate::engine::News;
+use crate::sockets::{Inbox, Outbox, Poll, Post};
 use hotspare_core::NodeId;
 use hotspare_volume::{ToPrimary, ToReplica};
 use hotspare_wire::stream::{self, CALL_HEAD, Call, Seal, Unseal};
@@ -23,28 +24,81 @@ const CALL_EVERY: Duration = Duration::from_millis(200);
 /// Connections of strangers at a time.
 const STRANGERS_MAX: usize = 16;
 
-/// What is to be sent: a head, and data that goes as it is.
-pub struct Parcel(Vec<u8>, Option<Shared>);
-
-impl Parcel {
-    pub fn to_replica(message: &ToReplica, bytes: Option<Shared>) -> Parcel {
-        Parcel(encode_to_replica(message, bytes.as_ref().map_or(&[], |bytes| bytes.bytes())), bytes)
-    }
-
-    pub fn to_primary(message: &ToPrimary) -> Parcel {
-        Parcel(encode_to_primary(message), None)
-    }
-}
-
-/// A session's sending end; hung up when it is dropped.
+/// A session past its greeting, in the engine's loop; hung up when it is dropped.
 pub struct Line {
-    parcels: Sender<Parcel>,
     socket: TcpStream,
+    seal: Seal,
+    unseal: Unseal,
+    inbox: Inbox,
+    /// What was unsealed and is no whole message yet.
+    plain: Vec<u8>,
+    out: Outbox,
+    writes: bool,
+    /// Whoever called waits for the end of it.
+    _call: Option<Sender<()>>,
 }
 
 impl Line {
-    pub fn send(&self, parcel: Parcel) {
-        let _ = self.parcels.send(parcel); // a line that is gone says so by itself
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn watch(&self, poll: &Poll, number: u64) -> io::Result<()> {
+        self.socket.set_nonblocking(true)?;
+        poll.add(&self.socket, number)
+    }
+
+    pub fn tell_replica(&mut self, message: &ToReplica, bytes: Option<&Shared>) {
+        let bytes = bytes.map_or([].as_slice(), |bytes| bytes.bytes());
+        let head = encode_to_replica(message, bytes);
+        self.seal.seal(&head, self.out.end());
+        self.seal.seal(bytes, self.out.end());
+    }
+
+    pub fn tell_primary(&mut self, message: &ToPrimary) {
+        self.seal.seal(&encode_to_primary(message), self.out.end());
+    }
+
+    /// Takes in what has come: its messages go to `take`, in order. As much as fits the inbox at a time: others want to be heard, too.
+    ///
+    /// # Errors
+    /// If the session has ended, or makes no sense.
+    pub fn read(&mut self, extents: usize, mut take: impl FnMut(Message<'_>)) -> io::Result<()> {
+        self.inbox.fill(&mut self.socket)?;
+        while let Some((length, rest)) = self.inbox.rest().split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes(*length));
+            let Some(record) = rest.get(..length) else { break };
+            self.unseal.open(record, &mut self.plain).map_err(io::Error::other)?;
+            self.inbox.skip(2 + length);
+        }
+        self.messages(extents, &mut take)
+    }
+
+    fn messages(&mut self, extents: usize, take: &mut impl FnMut(Message<'_>)) -> io::Result<()> {
+        let mut rest = self.plain.as_slice();
+        while let Some((length, more)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*length) as usize;
+            if length > MESSAGE_MAX {
+                return Err(io::Error::other(format!("a message of {length} bytes")));
+            }
+            let Some(message) = more.get(..length) else { break };
+            take(decode(message, extents).map_err(io::Error::other)?);
+            rest = &more[length..];
+        }
+        let taken = self.plain.len() - rest.len();
+        self.plain.drain(..taken);
+        Ok(())
+    }
+
+    /// Lets go what goes.
+    ///
+    /// # Errors
+    /// If the session has ended.
+    pub fn flush(&mut self, poll: &Poll, number: u64) -> io::Result<()> {
+        self.out.flush(&mut self.socket)?;
+        let writes = !self.out.is_empty();
+        if std::mem::replace(&mut self.writes, writes) != writes {
+            poll.change(&self.socket, number, (true, writes))?;
+        }
+        Ok(())
     }
 }
 
@@ -59,11 +113,10 @@ pub struct Party {
     pub key: Key,
     pub cluster: Cluster,
     pub volume: u64,
-    pub extents: usize,
     pub port: u16,
     pub me: NodeId,
     pub peers: BTreeMap<NodeId, (PublicKey, Vec<IpAddr>)>,
-    pub news: Sender<News>,
+    pub post: Post<News>,
     pub sessions: AtomicU64,
 }
 
@@ -107,7 +160,7 @@ fn listen(listener: &TcpListener, party: &Arc<Party>) {
             let greeted = answer(&party, &socket);
             count.fetch_sub(1, Ordering::AcqRel);
             match greeted {
-                Ok(greeted) => run(&party, socket, greeted),
+                Ok(greeted) => drop(hand_over(&party, socket, greeted, None)),
                 Err(error) => {
                     let from = socket.peer_addr().map_or("somebody".into(), |address| address.ip().to_string());
                     let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +203,9 @@ fn call(party: &Arc<Party>, peer: NodeId, key: &PublicKey, to: SocketAddr) -> io
     let mut hello = Vec::new();
     seal.seal(&[0], &mut hello); // whoever was called believes us with the first record
     (&socket).write_all(&hello)?;
-    run(party, socket, (peer, seal, unseal, Vec::new()));
+    let (call, ended) = channel();
+    hand_over(party, socket, (peer, seal, unseal, Vec::new()), Some(call))?;
+    let _ = ended.recv(); // nothing is said: it hangs up
     Ok(())
 }
 
@@ -186,73 +241,12 @@ fn framed(wire: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A session, until it ends.
-fn run(party: &Party, socket: TcpStream, (peer, seal, unseal, first): Greeted) {
+/// Hands a session to the engine's loop.
+fn hand_over(party: &Party, socket: TcpStream, greeted: Greeted, call: Option<Sender<()>>) -> io::Result<()> {
+    let (peer, seal, unseal, plain) = greeted;
+    socket.set_read_timeout(None)?;
     let session = party.sessions.fetch_add(1, Ordering::Relaxed);
-    let (parcels, outgoing) = channel::<Parcel>();
-    let ends = socket.set_read_timeout(None).and_then(|()| Ok((socket.try_clone()?, socket.try_clone()?)));
-    let Ok((writer, closer)) = ends else { return };
-    let spawned = std::thread::Builder::new().name("to-peer".into()).spawn(move || {
-        if let Err(error) = send_all(&outgoing, seal, &writer) {
-            tracing::debug!("to a peer: {error}");
-        }
-        let _ = writer.shutdown(std::net::Shutdown::Both);
-    });
-    if spawned.is_err() {
-        return;
-    }
-    let line = Line { parcels, socket: closer };
-    if party.news.send(News::Connected { peer, session, line }).is_err() {
-        return;
-    }
-    if let Err(error) = receive_all(party, peer, session, (&socket, unseal, first)) {
-        tracing::info!("the connection to a copy ended: {error}");
-    }
-    let _ = party.news.send(News::Disconnected { peer, session });
-}
-
-fn send_all(outgoing: &std::sync::mpsc::Receiver<Parcel>, mut seal: Seal, mut socket: &TcpStream) -> io::Result<()> {
-    let mut sealed = Vec::new();
-    while let Ok(parcel) = outgoing.recv() {
-        sealed.clear();
-        let mut next = Some(parcel);
-        // What has come up meanwhile goes along: one call for many messages.
-        while let Some(Parcel(head, bytes)) = next {
-            seal.seal(&head, &mut sealed);
-            if let Some(bytes) = bytes {
-                seal.seal(bytes.bytes(), &mut sealed);
-            }
-            next = (sealed.len() < 1 << 20).then(|| outgoing.try_recv().ok()).flatten();
-        }
-        socket.write_all(&sealed)?;
-    }
-    Ok(())
-}
-
-fn receive_all(
-    party: &Party,
-    peer: NodeId,
-    session: u64,
-    (socket, mut unseal, mut plain): (&TcpStream, Unseal, Vec<u8>),
-) -> io::Result<()> {
-    let mut socket = io::BufReader::with_capacity(1 << 18, socket);
-    loop {
-        while let Some(length) = plain.first_chunk::<4>().map(|head| u32::from_be_bytes(*head) as usize) {
-            if length > MESSAGE_MAX {
-                return Err(io::Error::other(format!("a message of {length} bytes")));
-            }
-            if plain.len() < 4 + length {
-                break;
-            }
-            let message = decode(&plain[4..4 + length], party.extents).map_err(io::Error::other)?;
-            plain.drain(..4 + length);
-            let news = match message {
-                Message::ToReplica(message, bytes) => News::FromPrimary { peer, session, message, bytes },
-                Message::ToPrimary(message) => News::FromReplica { peer, session, message },
-            };
-            party.news.send(news).map_err(io::Error::other)?;
-        }
-        let record = framed(&mut socket)?;
-        unseal.open(&record, &mut plain).map_err(io::Error::other)?;
-    }
+    let (inbox, out) = (Inbox::new(), Outbox::default());
+    let line = Line { socket, seal, unseal, inbox, plain, out, writes: false, _call: call };
+    party.post.send(News::Connected { peer, session, line: Box::new(line) })
 }

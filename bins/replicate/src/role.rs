@@ -2,13 +2,14 @@
 //! `hotspare-replicate serve`, which is a unit of the primary role.
 
 use crate::engine::News;
+use crate::sockets::Post;
 use hotspare_control::LINE_MAX;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 
 /// Where the sockets of all volumes are.
 pub const FOLDER: &str = "/run/hotspare-replicate";
@@ -120,7 +121,7 @@ pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
 }
 
 /// Takes callers until the program ends.
-pub fn listen(listener: UnixListener, news: Sender<News>) {
+pub fn listen(listener: UnixListener, news: Post<News>) {
     for (caller, stream) in (1..).zip(listener.incoming().flatten()) {
         let news = news.clone();
         let spawned = std::thread::Builder::new().name("caller".into()).spawn(move || {
@@ -133,7 +134,7 @@ pub fn listen(listener: UnixListener, news: Sender<News>) {
     }
 }
 
-fn hear(stream: &UnixStream, caller: u64, news: &Sender<News>) -> io::Result<()> {
+fn hear(stream: &UnixStream, caller: u64, news: &Post<News>) -> io::Result<()> {
     let (answer, answers) = channel::<Tell>();
     let mut back = stream.try_clone()?;
     std::thread::Builder::new().name("answers".into()).spawn(move || {
@@ -153,7 +154,7 @@ fn hear(stream: &UnixStream, caller: u64, news: &Sender<News>) -> io::Result<()>
         match serde_json::from_str(&line) {
             Ok(ask) => {
                 let call = News::Call { caller, ask, answer: answer.clone() };
-                news.send(call).map_err(io::Error::other)?;
+                news.send(call)?;
             }
             Err(error) => {
                 let reason = format!("this request is not understood: {error}");

@@ -217,17 +217,17 @@ pub fn firewall(config: &Config, report: &mut Report) {
         return report.fine("firewall", "nftables is not here, or not to be asked");
     };
     let drops = rules.split("chain ").any(|chain| chain.contains("hook input") && chain.contains("policy drop"));
-    let named = (ports.0..=ports.1).all(|port| rules.contains(&port.to_string()))
-        || rules.contains(&format!("{}-{}", ports.0, ports.1));
-    if drops && !named {
-        report.bad(
-            "firewall",
-            format!(
-                "input is dropped, and UDP {}-{} is not named: udp dport {}-{} accept",
-                ports.0, ports.1, ports.0, ports.1
-            ),
-        );
+    let range = format!("{}-{}", ports.0, ports.1);
+    let mut missing = Vec::new();
+    if !(ports.0..=ports.1).all(|port| rules.contains(&port.to_string())) && !rules.contains(&range) {
+        missing.push(format!("udp dport {range} accept"));
+    }
+    let volumes = config.groups.iter().filter_map(|group| group.volume.as_ref());
+    let closed = volumes.filter(|volume| !rules.contains(&volume.port.to_string()));
+    missing.extend(closed.map(|volume| format!("tcp dport {} accept", volume.port)));
+    if drops && !missing.is_empty() {
+        report.bad("firewall", format!("input is dropped, and not all ports are named: {}", missing.join("; ")));
     } else {
-        report.fine("firewall", format!("nothing that drops UDP {}-{}", ports.0, ports.1));
+        report.fine("firewall", format!("nothing that drops UDP {range}, or a volume's TCP port"));
     }
 }
