@@ -1,22 +1,11 @@
 # The only copy that counts is gone for good, with its disk: nobody leads, until an operator says whose copy takes its place. That one is
 # the data from then on; the old disk, should it turn up again, is not.
 # lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "writer.service"; hold-down "2s"
-WRITER = """[Unit]
-Description=A user of the volume
-[Service]
-ExecStartPre=/usr/bin/lab-volume find /run/hotspare-replicate/data.nbd /var/lib/acknowledged
-ExecStart=/usr/bin/lab-volume write /run/hotspare-replicate/data.nbd /var/lib/acknowledged
-"""
+from volumes import WRITER, wait_writes
+
 FILE = "/etc/hotspare/cluster.kdl"
 BACKING = "var/lib/data.img"
 EQUAL = '[.copies[] | select(.joined and .counts)] | length == 1'
-
-
-def wait_writes(node) -> int:
-    before = int(node.succeed("cat /var/lib/acknowledged 2>/dev/null || true").strip() or 0)
-    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged) -gt $((10#{before:020d} + 500))", timeout=60)
-    return before
-
 
 for node in (alpha, beta):
     node.start()

@@ -3,43 +3,11 @@
 # lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "writer.service"
 import json
 
-WRITER = """[Unit]
-Description=A user of the volume
-[Service]
-ExecStartPre=/usr/bin/lab-volume find /run/hotspare-replicate/data.nbd /var/lib/acknowledged
-ExecStart=/usr/bin/lab-volume write /run/hotspare-replicate/data.nbd /var/lib/acknowledged
-"""
-SOCKET = "/run/hotspare-replicate/data.nbd"
+from volumes import SOCKET, WRITER, acknowledged, nothing_is_lost, wait_equal, wait_writes
 
 
 def status(node) -> dict:
     return json.loads(node.succeed("hotspare-replicate status data --json"))
-
-
-def wait_equal(node, other, ready: bool = True) -> None:
-    """The copy on `other` counts and is equal, by the word of `node`, which leads."""
-    want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
-    node.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{want}'", timeout=60)
-    if ready:
-        node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=60)
-
-
-def wait_writes(node) -> int:
-    """Some more is acknowledged here; how far."""
-    before = acknowledged(node)
-    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged) -gt $((10#{before:020d} + 500))", timeout=60)
-    return acknowledged(node)
-
-
-def acknowledged(node, which: str = "") -> int:
-    # Nothing in it yet, or no such file: nothing was acknowledged so far.
-    return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || true").strip() or 0)
-
-
-def nothing_is_lost(node, number: int) -> None:
-    """`number` was acknowledged on the node before; what the writer of this one found when it began has it."""
-    newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged {number}"))
-    log.info(f"{number} records were acknowledged, {newest} were found")
 
 
 for node in (alpha, beta):

@@ -2,7 +2,7 @@
 
 use hotspare_config::{Config, PATH};
 use hotspare_control::{Ask, NodeStatus, Tell};
-use hotspare_daemon::{Exit, Failure};
+use hotspare_daemon::{Exit, Failure, identity};
 use std::path::Path;
 use std::process::Command;
 
@@ -92,10 +92,13 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
         }
     }
     systemctl(&["daemon-reload"])?;
-    // Whoever uses a volume sees a pause: its holder keeps what is under way.
-    let volumes = config.groups.iter().filter_map(|group| group.volume.as_ref());
-    let copies: Vec<String> = volumes.map(|volume| format!("hotspare-replicate@{}.service", volume.name)).collect();
-    for daemon in copies.iter().map(String::as_str).chain(DAEMONS) {
+    let me = identity::this_node(&config, None)?.name.clone();
+    for volume in config.groups.iter().filter_map(|group| group.volume.as_ref()) {
+        // Whoever uses it sees a pause: its holder keeps what is under way. A node that is no candidate any more has no copy.
+        let verb = if volume.backings.contains_key(&me) { "try-restart" } else { "stop" };
+        systemctl(&[verb, &format!("hotspare-replicate@{}.service", volume.name)])?;
+    }
+    for daemon in DAEMONS {
         systemctl(&["try-restart", daemon])?;
     }
     println!("{PATH} is in force on this node");

@@ -8,6 +8,7 @@ use hotspare_daemon::{Exit, Failure};
 use hotspare_volume::geometry::BLOCK;
 use hotspare_volume::layout::{self, PEERS_MAX, Unusable};
 use hotspare_volume::{Range, Superblock};
+use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -143,13 +144,7 @@ pub fn unusable(shown: &str, volume: &str, why: Unusable) -> Failure {
 }
 
 /// Whether what was found is this node's copy of this volume.
-pub fn belongs(
-    shown: &str,
-    content: &Superblock,
-    (group, volume): (&Group, &Volume),
-    me: &Node,
-    size: u64,
-) -> Result<(), Failure> {
+pub fn belongs(shown: &str, content: &Superblock, volume: &Volume, me: &Node, size: u64) -> Result<(), Failure> {
     let wrong = |what: String| Err(Failure::new(Exit::DataErr, format!("{shown}: {what}")));
     if content.volume != volume.id {
         return wrong(format!("it is a copy of another volume, or of another cluster's \"{}\"", volume.name));
@@ -163,14 +158,30 @@ pub fn belongs(
             content.size
         ));
     }
-    let known = |name: &&String| **name == me.name || content.peers.contains(&NodeId::of(name));
-    match group.candidates.iter().find(|name| !known(name)) {
-        None => Ok(()),
-        Some(name) => wrong(format!(
-            "it was made when \"{name}\" was no candidate; make it anew on a standby: hotspare-replicate create {} --again",
-            volume.name
-        )),
+    Ok(())
+}
+
+/// Candidates that were none when this copy was made get a place in its metadata: a free one, or that of somebody who is no candidate any
+/// more. All of the volume may differ on them. Whether there was one.
+///
+/// The pages go first: what is left of a former owner, or of whatever was on the disk, must not say what a newcomer has.
+///
+/// # Errors
+/// Those of the disk.
+pub fn take_in(backing: &Backing, content: &mut Superblock, group: &Group, me: &Node) -> io::Result<bool> {
+    let candidates: Vec<NodeId> = group.candidates.iter().map(|name| NodeId::of(name)).collect();
+    let before = *content;
+    for newcomer in candidates.iter().filter(|node| **node != me.id && !before.peers.contains(node)) {
+        let free = content.peers.iter().position(|peer| *peer == NodeId::default());
+        let place = free.or_else(|| content.peers.iter().position(|peer| !candidates.contains(peer)));
+        let place = place.expect("a group has no more candidates than a volume has places for copies");
+        let shape = content.geometry();
+        for page in 0..shape.pages() {
+            backing.write_meta(layout::page_at(&shape, place, page), &[0; layout::SHEET])?;
+        }
+        content.peers[place] = *newcomer;
     }
+    Ok(*content != before)
 }
 
 #[cfg(test)]
@@ -227,6 +238,42 @@ mod tests {
         assert!(!takes(&given_up, "alpha", |content| content.whole = false), "a mixture of old and new");
         assert!(!takes(&given_up, "alpha", |content| content.generation = 0xac), "a later generation");
         assert!(!takes(&config(""), "alpha", |_| {}));
+    }
+
+    #[test]
+    fn a_newcomer_gets_a_place_that_says_nothing_of_what_it_has() {
+        let text = include_str!("../../../kdl-examples/volume.kdl");
+        let changed = |candidates: &str| {
+            let text =
+                text.replace("candidates \"alpha\" \"beta\"", candidates).replace(" node=\"beta\"", " node=\"alpha\"");
+            hotspare_config::Config::parse("volume.kdl", &text).unwrap()
+        };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4 << 20).unwrap();
+        let backing = Backing::open(file.path()).unwrap();
+        let mut peers = [NodeId::default(); PEERS_MAX];
+        peers[0] = NodeId::of("beta");
+        let (size, node) = (backing.size, NodeId::of("alpha"));
+        let (generation, min_epoch) = (1, Epoch(1));
+        let mut content = Superblock { volume: 1, node, peers, size, block: BLOCK, generation, min_epoch, whole: true };
+        let take = |content: &mut Superblock, candidates: &str| {
+            let config = changed(candidates);
+            let (group, me) = (config.volume("data").unwrap().0, config.node("alpha").unwrap());
+            take_in(&backing, content, group, me).unwrap()
+        };
+        assert!(!take(&mut content, "candidates \"alpha\" \"beta\""), "nobody is new");
+        // What a former owner of the second place had: equal.
+        let shape = content.geometry();
+        let equal = hotspare_volume::bits::Bits::new(shape, 2, |_, _| Some(vec![0; layout::PAGE_WORDS])).page(1, 1, 0);
+        backing.write_meta(layout::page_at(&shape, 1, 0), &equal).unwrap();
+        let seen = |content: &Superblock| backing.bits(content).count(1);
+        assert!(take(&mut content, "candidates \"alpha\" \"witness\" \"beta\""));
+        assert_eq!(content.peers[..2], [NodeId::of("beta"), NodeId::of("witness")]);
+        assert_eq!(seen(&content), shape.blocks(), "all of it may differ");
+        content.peers[1..].fill(NodeId(99));
+        content.peers[0] = NodeId(98);
+        assert!(take(&mut content, "candidates \"alpha\" \"witness\" \"beta\""));
+        assert_eq!(content.peers[0], NodeId::of("witness"), "the place of one who is no candidate any more");
     }
 
     #[test]

@@ -114,12 +114,20 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let superblock = backing.superblock().map_err(Exit::IoErr.why(format!("{shown}: cannot read the metadata")))?;
     let (mut sequence, mut content) =
         superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
-    create::belongs(&shown, &content, (group, described), me, backing.size)?;
-    if create::takes_over(&mut content, described, me) {
+    create::belongs(&shown, &content, described, me, backing.size)?;
+    let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
+    let takes_over = create::takes_over(&mut content, described, me);
+    let took_in = create::take_in(&backing, &mut content, group, me).map_err(failed())?;
+    if takes_over || took_in {
         sequence += 1;
         let (at, bytes) = hotspare_volume::layout::superblock(sequence, &content);
-        backing.write_meta(at, &bytes).map_err(Exit::IoErr.why(format!("{shown}: cannot write the metadata")))?;
+        backing.write_meta(at, &bytes).map_err(failed())?;
+    }
+    if takes_over {
         tracing::warn!("{}: an operator gave up what this copy lacks: the data is what is here", described.name);
+    }
+    if took_in {
+        tracing::info!("{}: the group has another candidate: all of the volume is copied there", described.name);
     }
     let (size, bits) = (backing.size, backing.bits(&content));
     let volume_config = VolumeConfig {

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 /// UDP ports of the cluster come first, TCP ports of volumes after them.
 const PORTS_BEFORE: u16 = 3;
+/// The places for other copies in a copy's metadata (`hotspare_volume::layout::PEERS_MAX`), and itself.
+const COPIES_MAX: usize = 8;
 /// As many as fit the ports that a firewall is asked to open.
 const VOLUMES_MAX: usize = 64;
 
@@ -150,6 +152,10 @@ fn good_name(name: &Spanned<String>, names: &[&str], problems: &mut Vec<Problem>
 fn backings(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -> BTreeMap<String, PathBuf> {
     let candidates: Vec<&str> = group.candidates.iter().map(|candidate| candidate.value.as_str()).collect();
     let (mut everywhere, mut places) = (None, BTreeMap::new());
+    if let Some(extra) = group.candidates.get(COPIES_MAX) {
+        let help = format!("at most {COPIES_MAX}: each of them keeps what may differ on every other");
+        complain(problems, extra.span, format!("more than {COPIES_MAX} copies of \"{}\"", volume.name.value), help);
+    }
     for (path, on) in &volume.backings {
         if !path.value.starts_with('/') || path.value.contains(|c: char| c.is_control()) {
             let help = "where it is, in full: \"/dev/vg0/data\"; /dev/disk/by-id/... stays the same across reboots";

@@ -8,12 +8,10 @@
 //! Whoever is called believes in the session when the first record has come: a recorded call that is played again proves nothing.
 
 use crate::VERSION;
-use crate::session::{Cluster, Key, PublicKey};
+use crate::session::{Cluster, Key, PATTERN, PublicKey};
 use snow::{Builder, HandshakeState, StatelessTransportState};
 use std::sync::Arc;
 
-/// As for datagrams, but for the cipher: these are many bytes, and processors have AES in hardware.
-const PATTERN: &str = "Noise_IKpsk2_25519_AESGCM_BLAKE2s";
 /// Bytes of a call before its Noise message.
 pub const CALL_HEAD: usize = 2 + 8 + 8 + 2;
 /// Plaintext bytes of a record at most.

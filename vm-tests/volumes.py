@@ -1,0 +1,37 @@
+"""What scenarios about volumes ask of a node: a writer of numbered records (tests/lab/volume.rs), and how far it was answered."""
+
+from __future__ import annotations
+
+SOCKET = "/run/hotspare-replicate/data.nbd"
+WRITER = f"""[Unit]
+Description=A user of the volume
+[Service]
+ExecStartPre=/usr/bin/lab-volume find {SOCKET} /var/lib/acknowledged
+ExecStart=/usr/bin/lab-volume write {SOCKET} /var/lib/acknowledged
+"""
+
+
+def wait_equal(node, other, ready: bool = True, timeout: int = 60) -> None:
+    """The copy on `other` counts and is equal, by the word of `node`, which leads."""
+    want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
+    node.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{want}'", timeout=timeout)
+    if ready:
+        node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=timeout)
+
+
+def acknowledged(node, which: str = "") -> int:
+    # Nothing in it yet, or no such file: nothing was acknowledged so far.
+    return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || true").strip() or 0)
+
+
+def wait_writes(node, timeout: int = 60) -> int:
+    """Some more is acknowledged here; how far."""
+    before = acknowledged(node)
+    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged) -gt $((10#{before:020d} + 500))", timeout=timeout)
+    return acknowledged(node)
+
+
+def nothing_is_lost(node, number: int) -> None:
+    """`number` was acknowledged on the node before; what the writer of this one found when it began has it."""
+    newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged {number}"))
+    node.log_.info(f"{number} records were acknowledged, {newest} were found")
