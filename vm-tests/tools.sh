@@ -13,7 +13,7 @@ want nsenter util-linux
 want systemd-analyze systemd
 want dbus-daemon dbus
 want mkfs.ext4 e2fsprogs
-[ "${1:-}" != vm ] || want qemu-system-x86_64 qemu-system-x86
+[ "${1:-}" != vm ] || { want qemu-system-x86_64 qemu-system-x86; want fio fio; }
 [ "${1:-}" != nix ] || want nix-instantiate nix-bin
 if [ ${#need[@]} -gt 0 ]; then
     [ "$(id -u)" = 0 ] || { echo "missing: ${need[*]}; run this as root once, or install them" >&2; exit 77; }
