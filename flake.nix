@@ -38,7 +38,7 @@
         default = hotspare;
       };
 
-      # Every scenario of vm-tests/ that is more than a container's: `nix build .#checks.x86_64-linux.power-cut`.
+      # The package, and the scenarios that are NixOS tests as well: `nix build .#checks.x86_64-linux.power-cut`.
       checks = each (pkgs: { package = (ours pkgs).hotspare; } // tests pkgs);
 
       # `nix run .#demo`: three machines and a client; `start_all()`, then look around in alpha, beta, witness and client.
