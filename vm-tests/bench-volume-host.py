@@ -3,7 +3,6 @@
 # lab-config: volume "data" { backing "/run/data.img"; frontend "socket"; }; unit "user.service"; outage-budget "11s"
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import fio
@@ -24,12 +23,11 @@ def start(where: str, *command: str) -> None:
     started.append(subprocess.Popen(["ip", "netns", "exec", where, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
 
-def wait_for(socket: Path) -> Path:
-    for _ in range(200):
-        if socket.exists():
-            return socket
-        time.sleep(0.05)  # another program's socket: there is nothing to wait for
-    raise AssertionError(f"no {socket}: {(HOME / 'log').read_text()}")
+def listens(where: str, what: str) -> None:
+    """The program that was started last listens; the kernel says so, or that it has ended."""
+    look = ["ip", "netns", "exec", where, "ss", "-Hnl", "-tx"]
+    while what not in subprocess.run(look, capture_output=True, text=True, check=True).stdout:
+        assert started[-1].poll() is None, (HOME / "log").read_text()
 
 
 def image(name: str) -> Path:
@@ -43,21 +41,23 @@ def qemu() -> Path:
     local, remote, socket = image("q-local"), image("q-remote"), HOME / "qemu.sock"
     start("beta", "qemu-storage-daemon", "--blockdev", f"driver=file,filename={remote},node-name=r,cache.direct=off",
           "--nbd-server", "addr.type=inet,addr.host=192.0.2.2,addr.port=10809", "--export", "type=nbd,id=e,node-name=r,name=,writable=on")
-    subprocess.run(["ip", "netns", "exec", "alpha", "bash", "-c", "for n in $(seq 100); do (exec 3<>/dev/tcp/192.0.2.2/10809) 2>/dev/null && exit; sleep 0.05; done; exit 1"], check=True)
+    listens("beta", "192.0.2.2:10809")
     start("alpha", "qemu-storage-daemon", "--blockdev", f"driver=file,filename={local},node-name=l,cache.direct=off",
           "--blockdev", "driver=nbd,node-name=n,server.type=inet,server.host=192.0.2.2,server.port=10809,export=",
           "--blockdev", "driver=quorum,node-name=q,vote-threshold=2,children.0=l,children.1=n",
           "--nbd-server", f"addr.type=unix,addr.path={socket}", "--export", "type=nbd,id=e,node-name=q,name=,writable=on")
-    return wait_for(socket)
+    listens("alpha", str(socket))
+    return socket
 
 
 def yardstick(programs: str) -> Path:
     """No metadata, no sums, no cipher, one thread: what is left to be reached."""
     local, remote, socket = image("y-local"), image("y-remote"), HOME / "yard.sock"
     start("beta", f"{programs}/ublkmini", "replica", "192.0.2.2:10810", str(remote))
-    time.sleep(0.5)
+    listens("beta", "192.0.2.2:10810")
     start("alpha", f"{programs}/nbdmini", str(socket), str(local), "192.0.2.2:10810")
-    return wait_for(socket)
+    listens("alpha", str(socket))
+    return socket
 
 
 for node in (witness, alpha, beta):

@@ -1,20 +1,13 @@
 # The only copy that counts is gone for good, with its disk: nobody leads, until an operator says whose copy takes its place. That one is
 # the data from then on; the old disk, should it turn up again, is not.
 # lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "writer.service"; hold-down "2s"
-from volumes import WRITER, wait_writes
+from volumes import make_copies, wait_writes
 
 FILE = "/etc/hotspare/cluster.kdl"
 BACKING = "var/lib/data.img"
 EQUAL = '[.copies[] | select(.joined and .counts)] | length == 1'
 
-for node in (alpha, beta):
-    node.start()
-    node.copy_text("/etc/systemd/system/writer.service", WRITER)
-    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; truncate -s 64M /var/lib/data.img")
-alpha.succeed("hotspare-replicate create data --first")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+make_copies(alpha, beta)
 start_all()
 alpha.wait_for_unit("cluster-up.service")
 alpha.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{EQUAL}'", timeout=60)

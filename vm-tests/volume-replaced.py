@@ -1,18 +1,11 @@
 # A copy moves to another machine for good: the group gets another candidate, everything is copied there while the role is held, and the
 # newcomer leads with all of it when the primary loses its power.
 # lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "writer.service"
-from volumes import WRITER, acknowledged, nothing_is_lost, wait_equal, wait_writes
+from volumes import make_copies, nothing_is_lost, wait_equal, wait_writes
 
 FILE = "/etc/hotspare/cluster.kdl"
 
-for node in (alpha, beta, witness):
-    node.start()
-    node.copy_text("/etc/systemd/system/writer.service", WRITER)
-    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; truncate -s 64M /var/lib/data.img")
-alpha.succeed("hotspare-replicate create data --first")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+make_copies(alpha, beta, witness)
 start_all()
 alpha.wait_for_unit("cluster-up.service")
 wait_equal(alpha, beta)

@@ -19,6 +19,18 @@ def wait_equal(node, other, ready: bool = True, timeout: int = 60) -> None:
         node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=timeout)
 
 
+def make_copies(first, other, *more) -> None:
+    """A writer on each node, and copies of an empty volume on the first two; the first has the data."""
+    for node in (first, other, *more):
+        node.start()
+        node.copy_text("/etc/systemd/system/writer.service", WRITER)
+        node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; truncate -s 64M /var/lib/data.img")
+    first.succeed("hotspare-replicate create data --first")
+    other.succeed("hotspare-replicate create data")
+    for node in (first, other):
+        node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+
+
 def acknowledged(node, which: str = "") -> int:
     # Nothing in it yet, or no such file: nothing was acknowledged so far.
     return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || true").strip() or 0)

@@ -22,7 +22,10 @@ pub fn foresee(file: &Path, call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Res
         Ok(Tell::Status(status)) => Some(*status),
         _ => None,
     };
-    let me = identity::this_node(&before, None)?.name.clone();
+    let Ok(me) = identity::this_node(&before, None).map(|node| node.name.clone()) else {
+        println!("this machine takes no part in the cluster that is configured: {} would change that", file.display());
+        return Ok(Exit::Done);
+    };
     let refused = refusals(&before, &after, &me, status.as_ref());
     if !refused.is_empty() {
         return Err(Failure::new(Exit::No, format!("{}: {}", file.display(), refused.join("; "))));

@@ -59,7 +59,8 @@ struct Client {
 
 impl Client {
     fn has_room(&self) -> bool {
-        self.under_way < DEPTH && self.weight < BYTES_MAX
+        // Whoever does not listen to answers is not asked for more.
+        self.under_way < DEPTH && self.weight + (self.out.waiting() as u64) < BYTES_MAX
     }
 }
 
@@ -358,6 +359,30 @@ mod tests {
         assert_eq!(bench.clients.hungry(), [NUMBER]);
         bench.clients.read(NUMBER, &mut bench.pieces);
         assert_eq!(bench.pieces.len(), DEPTH);
+    }
+
+    #[test]
+    fn who_does_not_listen_to_answers_is_not_asked_for_more() {
+        let mut bench = Bench::new();
+        let mut answered = 0_u64;
+        for handle in 0..200 {
+            bench.ask(&request(0, handle, (0, 1 << 20), &[]));
+            for mut piece in std::mem::take(&mut bench.pieces) {
+                piece.bytes = Some(Shared::new(Buffer::new(1 << 20)));
+                bench.clients.complete(piece, true);
+                answered += 1;
+            }
+            bench.clients.flush(&bench.poll);
+        }
+        assert!((60..70).contains(&answered), "{answered} MiB are kept for it");
+        assert!(bench.clients.hungry().is_empty());
+        bench.theirs.set_nonblocking(true).unwrap();
+        while bench.clients.hungry().is_empty() {
+            assert!(bench.theirs.read(&mut vec![0; 1 << 20]).unwrap() > 0);
+            bench.clients.flush(&bench.poll);
+        }
+        bench.clients.read(NUMBER, &mut bench.pieces);
+        assert!(!bench.pieces.is_empty(), "it goes on when it listens");
     }
 
     #[test]

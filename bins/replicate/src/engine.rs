@@ -208,9 +208,13 @@ impl Engine {
 
     fn line_ended(&mut self, peer: NodeId, session: u64, error: &std::io::Error) {
         tracing::info!("the connection to a copy ended: {error}");
+        self.forget(peer, session);
+        self.handle(Input::Disconnected { peer, session });
+    }
+
+    fn forget(&mut self, peer: NodeId, session: u64) {
         self.lines.remove(&(peer, session));
         self.works.retain(|_, (of, _)| *of != session); // what has begun has its bytes already
-        self.handle(Input::Disconnected { peer, session });
     }
 
     /// A client or a copy has said something, or there is room again for what is to go to it.
@@ -241,6 +245,9 @@ impl Engine {
         });
         for said in said {
             self.watch_lease();
+            if !self.lines.contains_key(&(peer, session)) {
+                return; // hung up on because of what it said before
+            }
             match said {
                 Said::ByPrimary(message, bytes) => {
                     self.next_bytes += 1;
@@ -283,7 +290,10 @@ impl Engine {
             }
             News::Digested { id, digest } => self.handle(Input::Digested { id, digest }),
             News::Connected { peer, session, line } => {
-                self.lines.retain(|(other, _), _| *other != peer);
+                let former = self.lines.keys().find(|(other, _)| *other == peer).copied();
+                if let Some((peer, session)) = former {
+                    self.forget(peer, session);
+                }
                 self.next += 1;
                 let watched = line.watch(poll, self.next);
                 self.lines.insert((peer, session), (self.next, line));
@@ -333,7 +343,7 @@ impl Engine {
                     line.tell_primary(&message);
                 }
             }
-            Command::Close { peer, session } => drop(self.lines.remove(&(peer, session))),
+            Command::Close { peer, session } => self.forget(peer, session),
             Command::Complete { tag, ok } => {
                 if let Some(piece) = self.pieces.remove(&tag) {
                     self.clients.complete(piece, ok);

@@ -107,6 +107,8 @@ impl Ring {
         for done in self.ring.completion() {
             let Some(flying) = self.flying.remove(&done.user_data()) else { continue };
             let end = match usize::try_from(done.result()) {
+                // Not the disk's word: the kernel could not do it this way at this moment.
+                Err(_) if [nix::libc::EAGAIN, nix::libc::EINTR].contains(&-done.result()) => End::Again(flying.job),
                 Err(_) => End::Done(Err(io::Error::from_raw_os_error(-done.result()))),
                 Ok(length) if length < flying.length() => End::Again(flying.job),
                 Ok(_) => End::Done(Ok(flying.buffer.map(Arc::new))),

@@ -100,6 +100,11 @@ impl Outbox {
         self.chunks.is_empty()
     }
 
+    /// Bytes that have not gone.
+    pub fn waiting(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.bytes().len()).sum::<usize>() - self.gone
+    }
+
     /// Where more bytes can be appended.
     pub fn end(&mut self) -> &mut Vec<u8> {
         let fits = matches!(self.chunks.back(), Some(Chunk::Own(bytes)) if bytes.len() < OWN_MAX);
@@ -214,7 +219,8 @@ impl Poll {
     /// The numbers of what is ready, in `ready`.
     pub fn wait(&self, most: Duration, ready: &mut Vec<u64>) {
         ready.clear();
-        let most = EpollTimeout::try_from(most.max(Duration::from_millis(1))).unwrap_or(EpollTimeout::ZERO);
+        let least = Duration::from_millis(u64::from(!most.is_zero()));
+        let most = EpollTimeout::try_from(most.max(least)).unwrap_or(EpollTimeout::ZERO);
         let mut events = [EpollEvent::empty(); 32];
         let count = self.epoll.wait(&mut events, most).unwrap_or(0); // interrupted: the turn goes on
         ready.extend(events[..count].iter().map(EpollEvent::data));

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Bytes that are kept for one client; more are read when some of these are answered.
 const KEPT_MAX: usize = 64 << 20;
+/// Requests that are kept for one client.
+const KEPT_COUNT: usize = 4096;
 const READ: u16 = 0;
 const WRITE: u16 = 1;
 const DISCONNECT: u16 = 2;
@@ -204,13 +206,19 @@ impl Relay {
     }
 
     fn has_room(&self) -> bool {
-        self.sealed || self.table.bytes < KEPT_MAX
+        self.table.bytes < KEPT_MAX && self.table.order.len() < KEPT_COUNT && self.is_heard()
+    }
+
+    /// The client takes its answers. While it does not, nothing is asked for it and no answer is fetched: memory stays bounded.
+    fn is_heard(&self) -> bool {
+        self.client.out.waiting() < KEPT_MAX
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let reads = self.client.filling.is_some() || self.has_room();
         self.client.flush(&self.poll, CLIENT, reads)?;
-        if self.engine.as_mut().is_some_and(|engine| engine.flush(&self.poll, ENGINE, true).is_err()) {
+        let heard = self.is_heard();
+        if self.engine.as_mut().is_some_and(|engine| engine.flush(&self.poll, ENGINE, heard).is_err()) {
             self.engine_is_lost();
         }
         Ok(())

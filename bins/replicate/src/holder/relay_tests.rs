@@ -124,6 +124,35 @@ fn who_has_too_much_under_way_waits_until_some_of_it_is_answered() {
 }
 
 #[test]
+fn answers_are_fetched_for_a_client_that_takes_them_and_all_of_them_pass() {
+    let mut bench = bench();
+    let mut engine = engine(&bench);
+    let count = 2 * (KEPT_MAX as u64 >> 20);
+    for handle in 0..count {
+        bench.client.write_all(&request(READ, handle, 1 << 20, b"")).unwrap();
+        hear(&mut engine, HEAD);
+    }
+    engine.set_nonblocking(true).unwrap();
+    let answers: Vec<u8> = (0..count).flat_map(|handle| reply(handle, 0, &vec![7; 1 << 20])).collect();
+    let mut sent = 0;
+    let mut idle = 0;
+    // Until the relay has taken nothing for a while: it is full, or everything has gone.
+    while sent < answers.len() && idle < 1000 {
+        match engine.write(&answers[sent..]) {
+            Ok(length) => (sent, idle) = (sent + length, 0),
+            Err(_) => idle += 1,
+        }
+        std::thread::yield_now();
+    }
+    assert!(sent < KEPT_MAX + (8 << 20), "{sent} bytes were fetched for nobody");
+    engine.set_nonblocking(false).unwrap();
+    let rest = answers[sent..].to_vec();
+    let answering = std::thread::spawn(move || engine.write_all(&rest).map(|()| engine));
+    assert!(hear(&mut bench.client, answers.len()) == answers);
+    answering.join().unwrap().unwrap();
+}
+
+#[test]
 fn large_answers_pass_whole() {
     let mut bench = bench();
     let mut engine = engine(&bench);
