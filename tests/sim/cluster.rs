@@ -123,6 +123,8 @@ pub struct World {
     pub now: u64,
     pub rng: Rng,
     pub units: Rc<Units>,
+    /// Whether gates may wait for a lease that was announced.
+    pub prepares: bool,
     pub nodes: Vec<Node>,
     /// `cut[a][b]`: what a sends does not reach b.
     pub cut: Vec<Vec<bool>>,
@@ -158,6 +160,7 @@ impl World {
         let ledger = (0..groups).map(|_| crate::invariants::chosen_once::Ledger::default()).collect();
         let proposals = (0..groups).map(|_| crate::invariants::proposed_once::Proposals::default()).collect();
         let mut world = World {
+            prepares: (seed / 4).is_multiple_of(2),
             profile,
             now: 0,
             rng,
@@ -423,7 +426,8 @@ impl World {
             }
             // A gate that waits already will be told; the target is on its way then.
             Command::TakeRole if self.nodes[node].parts[group].shell.waiting.is_some() => {}
-            Command::TakeRole => {
+            Command::ForgetRole => self.nodes[node].parts[group].take = false,
+            Command::TakeRole | Command::PrepareRole => {
                 self.nodes[node].parts[group].take = true;
                 let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(5)));
                 self.at(self.now + delay, Happening::Paths { node, group, boot });
@@ -538,6 +542,7 @@ impl World {
                 hold_down: Duration::from_secs(3),
                 failback: false,
                 automatic: true,
+                prepares: self.prepares,
                 moves_per_hour: 0,
                 epoch_floor: hotspare_core::Epoch(0),
                 data: self

@@ -282,6 +282,12 @@ impl Part {
         Input::Standby(self.manager.is_active(units.standby))
     }
 
+    /// H0: it stands by, or a gate waits here or is about to.
+    pub fn could_lead(&self, units: &Units) -> bool {
+        let waits = self.manager.state(units.gate) == State::Activating;
+        self.manager.is_active(units.standby) || waits || self.manager.has_job(units.primary)
+    }
+
     pub fn phase(&self) -> Option<PhaseName> {
         self.lease.as_ref().map(|lease| lease.status().phase)
     }

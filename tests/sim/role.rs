@@ -297,11 +297,13 @@ impl World {
             let delay = self.gate_delay();
             return self.step_in((node, group), units.gate, delay, Step::GateOpens(life));
         }
+        let expects = status.expects;
+        part.take = false;
         part.shell.next_request += 1;
         let id = now.boot ^ (part.shell.next_request << 56);
         part.shell.waiting = Some(id);
         let _ = boot;
-        self.nodes[node].parts[group].asked = true;
+        self.nodes[node].parts[group].asked |= !expects;
         self.lease(node, group, Input::Request(Request { id, to: None, ask: true }));
     }
 

@@ -82,6 +82,7 @@ impl GroupRun {
                 hold_down: group.hold_down,
                 failback: group.failback,
                 automatic: !group.is_lock(),
+                prepares: group.standby_units.is_empty(),
                 moves_per_hour: group.moves_per_hour,
                 epoch_floor: config.epoch_floor(),
                 // Until its volume has said more.
@@ -205,7 +206,8 @@ impl GroupRun {
             }
             // A gate that waits already will be told; the target is on its way then.
             Command::TakeRole if self.waiting.values().any(|waiting| waiting.gate) => {}
-            Command::TakeRole => self.want("take", true),
+            Command::TakeRole | Command::PrepareRole => self.want("take", true),
+            Command::ForgetRole => self.want("take", false),
             Command::YieldRole => {
                 self.want("yield", true);
                 if let Some((_, gate)) = self.gate.as_ref().filter(|_| self.config.is_lock()) {
@@ -280,6 +282,7 @@ impl GroupRun {
             self.want("take", false);
             return if told.is_ok() { vec![Input::Claimed(life)] } else { Vec::new() };
         }
+        self.want("take", false);
         let id = self.request(Waiting { caller, answer, gate: true });
         vec![Input::GateWaiting(true), Input::Request(Request { id, to: None, ask })]
     }
@@ -415,6 +418,7 @@ impl GroupRun {
                 "took the role too often within an hour: waits to be asked (hotspare switchover)".into()
             }
             _ if self.config.is_lock() => "free, or held elsewhere".into(),
+            _ if status.expects => "is about to take over: it waits until the other has stopped".into(),
             _ if !status.standby => match self.lacking.first().filter(|unit| unit.ends_with(".path")) {
                 Some(unit) => {
                     format!("{unit} is not active, so no role could be started here (systemctl start {unit})")
@@ -522,6 +526,7 @@ fn role(group: &Group, status: &Status) -> &'static str {
         PhaseName::Held | PhaseName::Confirming => "starting",
         PhaseName::Yielding | PhaseName::HandingOver | PhaseName::Lost => "stopping",
         PhaseName::Watching | PhaseName::Bidding if group.is_lock() => "lock",
+        PhaseName::Watching | PhaseName::Bidding if status.expects => "starting",
         PhaseName::Watching | PhaseName::Bidding if status.standby => "standby",
         PhaseName::Watching | PhaseName::Bidding => "off",
     }

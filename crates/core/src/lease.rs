@@ -17,6 +17,7 @@
 mod bid;
 mod copies;
 mod event;
+mod expect;
 mod fencing;
 mod handover;
 mod hold;
@@ -39,6 +40,7 @@ use crate::rng::Rng;
 use crate::time::Stamp;
 use crate::timetable::Timetable;
 use bid::{Bid, Confirm};
+use expect::Expected;
 use fencing::Fencing;
 use handover::Handing;
 use hold::Held;
@@ -73,6 +75,9 @@ pub struct LeaseConfig {
     pub failback: bool,
     /// Bid without being asked. False for a group that is a pure lock (`hotspare-lease hold`).
     pub automatic: bool,
+    /// A gate may wait here before the lease comes. False where something runs as long as the node stands by: a copy that
+    /// a user's own programs keep up to date has to see the last write.
+    pub prepares: bool,
     /// Epochs are above this one (`hotspare force`).
     pub epoch_floor: Epoch,
     /// How often within an hour this node takes the role without being asked; 0: as often as it comes.
@@ -152,6 +157,10 @@ pub enum Command {
     Publish(Tenure),
     /// Queue the start of the primary role: the lease is held.
     TakeRole,
+    /// Queue the start of the primary role: the lease is about to be handed to this node, and a gate should wait for it.
+    PrepareRole,
+    /// That start is not wanted any more.
+    ForgetRole,
     /// Queue the start of the standby role: it is time to let go.
     YieldRole,
     Answer {
@@ -216,6 +225,7 @@ pub struct Lease {
     abstain_until: Option<Stamp>,
     failures: u32,
     wish: Option<Wish>,
+    expected: Option<Expected>,
     voters: BTreeMap<NodeId, VoterView>,
     peers: BTreeMap<NodeId, PeerView>,
     /// Somebody has held this group since this daemon started: the cold start is over.
@@ -255,6 +265,7 @@ impl Lease {
             abstain_until: None,
             failures: 0,
             wish: None,
+            expected: None,
             voters,
             peers: BTreeMap::new(),
             seen_holder: false,
@@ -314,6 +325,7 @@ impl Lease {
                 if standby != self.standby {
                     self.standby = standby;
                     self.next_hello = now;
+                    self.on_stopped_by_hand(standby);
                 }
             }
             Input::GateWaiting(waiting) => self.gate_waiting = waiting,
@@ -338,6 +350,7 @@ impl Lease {
         self.watch_voters();
         self.read_voters();
         self.step_wish();
+        self.step_expected();
         self.consider_fence();
         match &self.phase {
             Phase::Watching => self.consider_bid(),
@@ -379,6 +392,7 @@ impl Lease {
                 }
                 self.note_peer(from, ready, holding, sent);
             }
+            PeerMessage::Expect { epoch } => self.on_expect(from, epoch),
             PeerMessage::Ask { request, to } => self.on_ask(from, request, to),
             PeerMessage::Answer { request, verdict } => self.on_answer(request, verdict),
             PeerMessage::Handed { epoch, incarnation } => {
@@ -402,7 +416,7 @@ impl Lease {
             return;
         }
         self.journal(if pause.on { Event::Paused } else { Event::Resumed });
-        if pause.on && self.wish.is_none() {
+        if pause.on && !self.wished_here() {
             self.drop_bid();
         }
         if !pause.on {
@@ -410,14 +424,15 @@ impl Lease {
         }
     }
 
-    /// Whether this node could start the role: it stands by, or a gate already waits.
+    /// Whether this node could start the role: it stands by, or a gate already waits or is on its way.
     fn able(&self) -> bool {
         let idle = matches!(self.phase, Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_));
-        idle && (self.standby || self.gate_waiting || taken_out(Fault::IneligibleBids))
+        idle && (self.standby || self.gate_waiting || self.expected.is_some() || taken_out(Fault::IneligibleBids))
     }
 
+    /// Somebody wants this node to lead.
     fn wished_here(&self) -> bool {
-        self.wish.as_ref().is_some_and(|wish| wish.to == self.config.me)
+        self.wish.as_ref().is_some_and(|wish| wish.to == self.config.me && !wish.expected)
     }
 
     fn abstains(&self) -> bool {
@@ -501,13 +516,14 @@ impl Lease {
     /// Boot-clock time at which [`Input::Tick`] is due, at the latest.
     #[must_use]
     pub fn wake_at(&self) -> u64 {
-        let mut wake = self.next_read.boot.min(self.next_hello.boot);
+        let reads = !matches!(self.phase, Phase::Held(_)); // a holder learns enough from its renewals
+        let mut wake = if reads { self.next_read.boot.min(self.next_hello.boot) } else { self.next_hello.boot };
         wake = self.echoes.iter().map(|(at, _)| at.boot).fold(wake, u64::min);
         let phase = match &self.phase {
             Phase::Watching => self.bid_wake(),
             Phase::Bidding(bid) => bid.wake_at(),
             Phase::Confirming(confirm) => confirm.wake_at(),
-            Phase::Held(held) => held.wake_at(self.now),
+            Phase::Held(held) => held.wake_at(self.now, self.config.data.is_some()),
             Phase::HandingOver(handing) => handing.wake_at(),
             Phase::Lost(_) => u64::MAX,
         };

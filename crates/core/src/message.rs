@@ -101,6 +101,10 @@ pub enum PeerMessage {
         pause: Pause,
         sent: Sent,
     },
+    /// The role of this epoch is being stopped, to be handed to the receiver.
+    Expect {
+        epoch: Epoch,
+    },
     /// An operator's wish that `to` take over. Answered with [`PeerMessage::Answer`] under the same number.
     Ask {
         request: u64,

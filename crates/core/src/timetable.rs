@@ -98,10 +98,10 @@ impl Timetable {
         self.twelfths(2)
     }
 
-    /// How often candidates tell each other whether they are ready.
+    /// How often candidates tell each other whether they are ready: as often as a holder renews, so that one wake-up does for both.
     #[must_use]
     pub fn hello_every(self) -> Duration {
-        self.twelfths(3)
+        self.twelfths(4)
     }
 
     /// Whole seconds that the kernel keeps an address that nobody renews: a backstop, not the rule.
@@ -148,7 +148,7 @@ mod tests {
         let wanted = [400, 500, 600, 700, 800, 825, 850, 875].map(|at| Some(ms(at)));
         assert_eq!(attempts, [&wanted[..], &[None]].concat());
         assert_eq!([t.step(), t.begin_stop(), t.kill(), t.self_fence()], [100, 800, 900, 1000].map(ms));
-        assert_eq!([t.quarantine(), t.read_every(), t.hello_every()], [1320, 200, 300].map(ms));
+        assert_eq!([t.quarantine(), t.read_every(), t.hello_every()], [1320, 200, 400].map(ms));
         assert_eq!(t.believed().as_micros(), 1_085_714);
         let lifetime = |lease| Timetable::new(ms(lease)).address_lifetime().as_secs();
         assert_eq!([500, 1000, 1818, 2000].map(lifetime), [2, 2, 3, 3], "whole seconds, and one to spare");

@@ -239,7 +239,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Frame>, Malformed> {
         let body = match r.u8()? {
             tag @ 1..=5 => Body::ToVoter(read_to_voter(&mut r, tag)?),
             tag @ 16..=20 => Body::FromVoter(read_from_voter(&mut r, tag)?),
-            tag @ 32..=35 => Body::Peer(read_peer(&mut r, tag)?),
+            tag @ 32..=36 => Body::Peer(read_peer(&mut r, tag)?),
             48 => Body::Fellow(Fellow::Recall { round: r.u64()?, boot: r.u64()? }),
             49 => Body::Fellow(read_recalled(&mut r)?),
             value => return Err(Malformed::Unknown { what: "message", value }),
@@ -412,6 +412,10 @@ fn peer(w: &mut Writer, message: &PeerMessage) {
             w.u64(epoch.0);
             w.incarnation(incarnation);
         }
+        PeerMessage::Expect { epoch } => {
+            w.u8(36);
+            w.u64(epoch.0);
+        }
     }
 }
 
@@ -424,7 +428,8 @@ fn read_peer(r: &mut Reader, tag: u8) -> Result<PeerMessage, Malformed> {
         }
         33 => PeerMessage::Ask { request: r.u64()?, to: r.node()? },
         34 => PeerMessage::Answer { request: r.u64()?, verdict: pick(&ANSWERS, "answer", r.u8()?)? },
-        _ => PeerMessage::Handed { epoch: r.epoch()?, incarnation: r.incarnation()? },
+        35 => PeerMessage::Handed { epoch: r.epoch()?, incarnation: r.incarnation()? },
+        _ => PeerMessage::Expect { epoch: r.epoch()? },
     })
 }
 
@@ -539,6 +544,7 @@ mod tests {
                 .prop_map(|(request, to)| Body::Peer(PeerMessage::Ask { request, to: NodeId(to) })),
             (any::<u64>(), 0..4_usize)
                 .prop_map(|(request, n)| Body::Peer(PeerMessage::Answer { request, verdict: ANSWERS[n] })),
+            any::<u64>().prop_map(|epoch| Body::Peer(PeerMessage::Expect { epoch: Epoch(epoch) })),
             (any::<u64>(), life())
                 .prop_map(|(epoch, incarnation)| Body::Peer(PeerMessage::Handed { epoch: Epoch(epoch), incarnation })),
         ]

@@ -2,13 +2,10 @@
 //! paused it, not while it abstains because its service failed (lease.md 4.5, systemd.md).
 
 use crate::cluster::World;
-use crate::systemd::State;
 
 pub fn check(world: &World, node: usize, group: usize) {
     let part = &world.nodes[node].parts[group];
-    let stands_by = part.manager.is_active(world.units.standby);
-    let gate_waits = part.manager.state(world.units.gate) == State::Activating;
-    assert!(stands_by || gate_waits, "only_the_willing: node {node} took group {group} and does not stand by");
+    assert!(part.could_lead(&world.units), "only_the_willing: node {node} took group {group} and does not stand by");
     // A predecessor that named this node may have heard of it last before it was paused.
     let named = part.asked || part.named;
     assert!(named || !part.paused, "only_the_willing: node {node} took group {group} while paused");

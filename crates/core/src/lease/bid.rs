@@ -240,6 +240,7 @@ impl Lease {
             return;
         }
         self.free_since = None;
+        self.expected = None;
         self.seen_holder = true;
         let asked = self.wished_here() || matches!(self.phase, Phase::Confirming(_)) || !self.config.automatic;
         self.note_move(asked);

@@ -5,7 +5,7 @@ use super::{ABSTAIN_MAX, ABSTAIN_MIN, Command, Ended, Event, Lease, Phase, Tenur
 use crate::ballot::{Ballot, Value};
 use crate::fault::{Fault, taken_out};
 use crate::id::{Incarnation, NodeId};
-use crate::message::{Answer, PeerMessage, ToVoter};
+use crate::message::{Answer, LiveLease, PeerMessage, ToVoter};
 use crate::time::Stamp;
 use std::time::Duration;
 
@@ -45,6 +45,9 @@ impl Lease {
         held.yield_again = self.now.plus(YIELD_AGAIN);
         self.begin_refresh(); // phase 1 while the services stop: the handover itself is then one round
         self.out.push(Command::YieldRole);
+        if let Some(to) = to {
+            self.announce(to);
+        }
         self.journal(Event::Yielding { epoch, to, why });
         if taken_out(Fault::HandoverBeforeProof) {
             self.end_tenure(Ended::Stopped);
@@ -152,11 +155,16 @@ impl Lease {
         let majority = self.majority();
         let Phase::HandingOver(handing) = &mut self.phase else { return };
         let proposal = &mut handing.proposal;
-        if proposal.ballot != ballot || proposal.on_accepted(from, lease, credit, majority).is_none() {
+        if proposal.ballot != ballot {
             return;
         }
-        let value = handing.proposal.accept.as_ref().expect("acknowledged").value;
-        let why = handing.why;
+        let chosen = proposal.on_accepted(from, lease, credit, majority).is_some();
+        let (accept, why) = (proposal.accept.as_ref(), handing.why);
+        let Some(value) = accept.map(|accept| accept.value) else { return };
+        self.note_successor(from, value, lease);
+        if !chosen {
+            return;
+        }
         let message = PeerMessage::Handed { epoch: value.epoch, incarnation: value.incarnation };
         let handed = Command::ToPeer { to: value.holder, message };
         self.echo(&handed);
@@ -164,6 +172,14 @@ impl Lease {
         self.journal(Event::HandedOver { epoch: value.epoch, to: value.holder, why });
         self.fulfil_handover(value.holder);
         self.forget_tenure();
+    }
+
+    /// The voter `from` grants the successor `lease`. Whoever hands over would else take the lease for free until it has read anew.
+    fn note_successor(&mut self, from: NodeId, value: Value, lease: Duration) {
+        let live = LiveLease { holder: value.holder, epoch: value.epoch, left: lease };
+        if let Some(view) = self.voters.get_mut(&from) {
+            (view.read, view.live) = (Some(self.now), Some((live, self.now.plus(lease))));
+        }
     }
 
     /// A peer's operator wants `to` to take over (H9: only an operator's token asks).

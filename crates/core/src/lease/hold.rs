@@ -104,13 +104,17 @@ impl Held {
         self.tenure.sent.plus(self.timetable().kill())
     }
 
-    pub fn wake_at(&self, now: Stamp) -> u64 {
+    /// `data`: the group has some.
+    pub fn wake_at(&self, now: Stamp, data: bool) -> u64 {
+        let claim = if self.claimed { u64::MAX } else { now.wake_before(self.since.plus(CLAIM_TIMEOUT)) };
         let attempt = self.next_attempt().map_or(u64::MAX, |at| now.wake_before(at));
-        let mut refresh = self.refresh.as_ref().map_or(u64::MAX, |refresh| refresh.next_send.boot);
+        let due = !self.stale.is_empty() || self.set_is_due(data);
+        let not_before = if due { self.refresh_not_before.boot } else { u64::MAX };
+        let mut refresh = self.refresh.as_ref().map_or(not_before, |refresh| refresh.next_send.boot);
         if self.ending.is_some() {
             refresh = refresh.min(self.yield_again.boot);
         }
-        attempt.min(now.wake_before(self.kill_at())).min(refresh)
+        attempt.min(now.wake_before(self.kill_at())).min(refresh).min(claim)
     }
 
     /// H8 was refused: give up once no majority is left, and try again later with a higher ballot.

@@ -53,17 +53,24 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
     request: Request,
+    /// The gate that was started for this wish when the hand-over was announced.
+    gate: Option<Request>,
     pub to: NodeId,
     since: Stamp,
     next_ask: Stamp,
     /// The holder of this epoch has agreed.
     granted: Option<Epoch>,
+    /// Nobody's wish: the gate was started because a hand-over was announced.
+    pub expected: bool,
 }
 
 impl Lease {
     pub(super) fn on_request(&mut self, request: Request) {
         let me = self.config.me;
         self.next_read = self.now;
+        if self.joins(request) {
+            return;
+        }
         self.refuse_wish(Verdict::Superseded);
         let holding = matches!(self.phase, Phase::Held(_));
         let to = match request.to {
@@ -84,14 +91,40 @@ impl Lease {
         if to == me && !self.is_whole() {
             return self.answer(request, Verdict::NotReady(me));
         }
-        if to == me {
+        let expected = self.expected.take().filter(|_| to == me);
+        if to == me && expected.is_none() {
             self.abstain_until = None;
             self.next_hello = self.now;
         }
-        self.wish = Some(Wish { request, to, since: self.now, next_ask: self.now, granted: None });
+        let granted = expected.map(|expected| expected.epoch);
+        self.wish = Some(Wish {
+            request,
+            gate: None,
+            to,
+            since: self.now,
+            next_ask: self.now,
+            granted,
+            expected: expected.is_some(),
+        });
         if holding {
             self.ask_myself(to);
         }
+    }
+
+    /// A gate that was started for a wish, or an operator who asks for what is under way: two wait for one answer.
+    fn joins(&mut self, request: Request) -> bool {
+        let (me, for_me) = (self.config.me, request.to.is_none_or(|to| to == self.config.me));
+        let Some(wish) = self.wish.as_mut().filter(|wish| wish.to == me && for_me) else { return false };
+        if wish.expected {
+            wish.gate = Some(std::mem::replace(&mut wish.request, request));
+            wish.expected = false;
+            return true;
+        }
+        let is_gate = request.to.is_none() && self.expected.take().is_some();
+        if is_gate {
+            wish.gate = Some(request);
+        }
+        is_gate
     }
 
     fn ask_myself(&mut self, to: NodeId) {
@@ -128,6 +161,7 @@ impl Lease {
             Outlook::Live(live) if live.holder != wish.to && wish.granted.is_some_and(|epoch| live.epoch > epoch) => {
                 Some(Verdict::Lost)
             }
+            Outlook::Free if wish.expected && !self.willing() => Some(Verdict::Lost),
             _ if wish.granted.is_some() => None,
             Outlook::Unknown if waited > lease => {
                 Some(Verdict::NoQuorum { answering: self.answering(), voters: self.config.voters.len() })
@@ -165,16 +199,14 @@ impl Lease {
     }
 
     pub(super) fn fulfil_wish(&mut self, epoch: Epoch) {
-        if self.wished_here()
-            && let Some(wish) = self.wish.take()
-        {
-            self.answer(wish.request, Verdict::Held(epoch));
+        if let Some(wish) = self.wish.take_if(|wish| wish.to == self.config.me) {
+            self.answer_wish(&wish, Verdict::Held(epoch));
         }
     }
 
     pub(super) fn fulfil_handover(&mut self, to: NodeId) {
         if let Some(wish) = self.wish.take_if(|wish| wish.to == to) {
-            self.answer(wish.request, Verdict::HandedTo(to));
+            self.answer_wish(&wish, Verdict::HandedTo(to));
         }
     }
 
@@ -183,14 +215,29 @@ impl Lease {
             if wish.to == self.config.me {
                 self.gate_waiting = false; // a gate that waited for it goes
             }
-            self.journal(Event::WishRefused { verdict });
-            self.answer(wish.request, verdict);
+            if !wish.expected {
+                self.journal(Event::WishRefused { verdict });
+            }
+            self.answer_wish(&wish, verdict);
         }
     }
 
     /// Withdraws a wish, for example because its caller is gone.
     pub fn withdraw(&mut self, id: u64) {
-        self.wish.take_if(|wish| wish.request.id == id);
+        let Some(wish) = &mut self.wish else { return };
+        let gate = wish.gate.take_if(|gate| wish.request.id == id || gate.id == id);
+        if wish.request.id == id {
+            match gate {
+                Some(gate) => (wish.request, wish.expected) = (gate, true),
+                None => self.wish = None,
+            }
+        }
+    }
+
+    fn answer_wish(&mut self, wish: &Wish, verdict: Verdict) {
+        for request in [Some(wish.request), wish.gate].into_iter().flatten() {
+            self.answer(request, verdict);
+        }
     }
 
     fn answer(&mut self, request: Request, verdict: Verdict) {

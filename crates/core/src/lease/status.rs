@@ -35,6 +35,8 @@ pub struct Status {
     pub live: Option<LiveLease>,
     pub quorum: bool,
     pub standby: bool,
+    /// A hand-over to this node was announced.
+    pub expects: bool,
     pub paused: bool,
     /// It took the role too often within an hour.
     pub too_many_moves: bool,
@@ -110,6 +112,7 @@ impl Lease {
             },
             quorum: self.answering() >= self.majority(),
             standby: self.standby,
+            expects: self.expects(),
             paused: self.pause.on,
             too_many_moves: self.moved_too_often(),
             abstains_for: self.abstain_until.filter(|_| self.abstains()).map(|until| self.now.longest_until(until)),

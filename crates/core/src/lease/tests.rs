@@ -4,6 +4,7 @@
 mod copies;
 mod desk;
 mod ending;
+mod expecting;
 mod fencing;
 mod holding;
 mod starting;

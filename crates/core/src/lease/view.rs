@@ -167,11 +167,13 @@ impl Lease {
     }
 
     pub(super) fn say_hello(&mut self) {
-        if self.now.boot < self.next_hello.boot {
+        let timetable = self.config.timetable;
+        let every = if self.idles() { timetable.lease } else { timetable.hello_every() };
+        // What wakes this node for something else shortly before takes it along: a wake-up is most of what it costs.
+        if self.now.plus(every / 4).boot < self.next_hello.boot {
             return;
         }
-        let timetable = self.config.timetable;
-        self.next_hello = self.now.plus(if self.idles() { timetable.lease } else { timetable.hello_every() });
+        self.next_hello = self.now.plus(every);
         let ready = self.willing().then_some(self.life);
         let holding = match &self.phase {
             Phase::Held(held) => Some(held.tenure.value.epoch),

@@ -31,6 +31,7 @@ pub fn config(me: NodeId, candidates: &[NodeId]) -> LeaseConfig {
         hold_down: Duration::from_secs(3),
         failback: false,
         automatic: true,
+        prepares: true,
         epoch_floor: Epoch(0),
         data: None,
         abandoned: None,
