@@ -266,7 +266,6 @@ impl World {
 
     fn gate_asks(&mut self, node: usize, group: usize, tries: u32) {
         let units = self.units.clone();
-        let boot = self.nodes[node].boot;
         self.kill(node, group);
         self.nodes[node].parts[group].address = false;
         let now = self.nodes[node].clock.read(self.now);
@@ -302,9 +301,12 @@ impl World {
         part.shell.next_request += 1;
         let id = now.boot ^ (part.shell.next_request << 56);
         part.shell.waiting = Some(id);
-        let _ = boot;
+        let asked = self.nodes[node].parts[group].asked;
         self.nodes[node].parts[group].asked |= !expects;
         self.lease(node, group, Input::Request(Request { id, to: None, ask: true }));
+        // Refused at once: it was started for a hand-over that is not to be, and nobody asked.
+        let part = &mut self.nodes[node].parts[group];
+        part.asked = asked || (part.asked && part.shell.waiting.is_some());
     }
 
     /// From the answer to the open gate: a few milliseconds, but a busy machine may take its time.

@@ -226,6 +226,8 @@ pub struct Lease {
     failures: u32,
     wish: Option<Wish>,
     expected: Option<Expected>,
+    /// The last epoch for whose end a gate was started here.
+    prepared: Epoch,
     voters: BTreeMap<NodeId, VoterView>,
     peers: BTreeMap<NodeId, PeerView>,
     /// Somebody has held this group since this daemon started: the cold start is over.
@@ -266,6 +268,7 @@ impl Lease {
             failures: 0,
             wish: None,
             expected: None,
+            prepared: Epoch(0),
             voters,
             peers: BTreeMap::new(),
             seen_holder: false,
@@ -325,7 +328,7 @@ impl Lease {
                 if standby != self.standby {
                     self.standby = standby;
                     self.next_hello = now;
-                    self.on_stopped_by_hand(standby);
+                    self.on_standby();
                 }
             }
             Input::GateWaiting(waiting) => self.gate_waiting = waiting,
@@ -386,13 +389,16 @@ impl Lease {
             return;
         }
         match message {
-            PeerMessage::Hello { ready, holding, pause, sent } => {
+            PeerMessage::Hello { ready, holding, yielding, pause, sent } => {
                 if pause.version > self.pause.version {
                     self.set_pause(pause);
                 }
-                self.note_peer(from, ready, holding, sent);
+                if self.note_peer(from, ready, holding, sent)
+                    && let Some(epoch) = holding
+                {
+                    self.note_yielding(from, epoch, yielding);
+                }
             }
-            PeerMessage::Expect { epoch } => self.on_expect(from, epoch),
             PeerMessage::Ask { request, to } => self.on_ask(from, request, to),
             PeerMessage::Answer { request, verdict } => self.on_answer(request, verdict),
             PeerMessage::Handed { epoch, incarnation } => {
@@ -427,7 +433,7 @@ impl Lease {
     /// Whether this node could start the role: it stands by, or a gate already waits or is on its way.
     fn able(&self) -> bool {
         let idle = matches!(self.phase, Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_));
-        idle && (self.standby || self.gate_waiting || self.expected.is_some() || taken_out(Fault::IneligibleBids))
+        idle && (self.standby || self.gate_waiting || self.awaits_gate() || taken_out(Fault::IneligibleBids))
     }
 
     /// Somebody wants this node to lead.

@@ -94,16 +94,14 @@ pub enum Fellow {
 /// A candidate tells another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
-    /// Soft state, repeated. `ready` names the life that may be handed the role.
+    /// Soft state, repeated. `ready` names the life that may be handed the role; `yielding`, for whom the role that this node
+    /// holds is being stopped.
     Hello {
         ready: Option<Incarnation>,
         holding: Option<Epoch>,
+        yielding: Option<NodeId>,
         pause: Pause,
         sent: Sent,
-    },
-    /// The role of this epoch is being stopped, to be handed to the receiver.
-    Expect {
-        epoch: Epoch,
     },
     /// An operator's wish that `to` take over. Answered with [`PeerMessage::Answer`] under the same number.
     Ask {

@@ -239,7 +239,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Frame>, Malformed> {
         let body = match r.u8()? {
             tag @ 1..=5 => Body::ToVoter(read_to_voter(&mut r, tag)?),
             tag @ 16..=20 => Body::FromVoter(read_from_voter(&mut r, tag)?),
-            tag @ 32..=36 => Body::Peer(read_peer(&mut r, tag)?),
+            tag @ 32..=35 => Body::Peer(read_peer(&mut r, tag)?),
             48 => Body::Fellow(Fellow::Recall { round: r.u64()?, boot: r.u64()? }),
             49 => Body::Fellow(read_recalled(&mut r)?),
             value => return Err(Malformed::Unknown { what: "message", value }),
@@ -388,10 +388,11 @@ pub(crate) fn stage_of(byte: u8) -> Result<Stage, Malformed> {
 
 fn peer(w: &mut Writer, message: &PeerMessage) {
     match *message {
-        PeerMessage::Hello { ready, holding, pause, sent } => {
+        PeerMessage::Hello { ready, holding, yielding, pause, sent } => {
             w.u8(32);
             w.option(ready, Writer::incarnation);
             w.option(holding, |w, epoch| w.u64(epoch.0));
+            w.option(yielding, |w, node| w.u64(node.0));
             w.u64(pause.version);
             w.u8(u8::from(pause.on));
             w.u64(sent.boot);
@@ -412,10 +413,6 @@ fn peer(w: &mut Writer, message: &PeerMessage) {
             w.u64(epoch.0);
             w.incarnation(incarnation);
         }
-        PeerMessage::Expect { epoch } => {
-            w.u8(36);
-            w.u64(epoch.0);
-        }
     }
 }
 
@@ -423,13 +420,13 @@ fn read_peer(r: &mut Reader, tag: u8) -> Result<PeerMessage, Malformed> {
     Ok(match tag {
         32 => {
             let (ready, holding) = (r.option(Reader::incarnation)?, r.option(Reader::epoch)?);
+            let yielding = r.option(Reader::node)?;
             let pause = Pause { version: r.u64()?, on: pick(&[false, true], "pause", r.u8()?)? };
-            PeerMessage::Hello { ready, holding, pause, sent: Sent { boot: r.u64()?, at: r.u64()? } }
+            PeerMessage::Hello { ready, holding, yielding, pause, sent: Sent { boot: r.u64()?, at: r.u64()? } }
         }
         33 => PeerMessage::Ask { request: r.u64()?, to: r.node()? },
         34 => PeerMessage::Answer { request: r.u64()?, verdict: pick(&ANSWERS, "answer", r.u8()?)? },
-        35 => PeerMessage::Handed { epoch: r.epoch()?, incarnation: r.incarnation()? },
-        _ => PeerMessage::Expect { epoch: r.epoch()? },
+        _ => PeerMessage::Handed { epoch: r.epoch()?, incarnation: r.incarnation()? },
     })
 }
 
@@ -538,13 +535,13 @@ mod tests {
             (proptest::option::of(life()), proptest::option::of(any::<u64>()), any::<u64>(), any::<bool>(), sent())
                 .prop_map(|(ready, epoch, version, on, sent)| {
                     let pause = Pause { version, on };
-                    Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch), pause, sent })
+                    let yielding = epoch.map(|epoch| NodeId(epoch ^ version));
+                    Body::Peer(PeerMessage::Hello { ready, holding: epoch.map(Epoch), yielding, pause, sent })
                 }),
             (any::<u64>(), any::<u64>())
                 .prop_map(|(request, to)| Body::Peer(PeerMessage::Ask { request, to: NodeId(to) })),
             (any::<u64>(), 0..4_usize)
                 .prop_map(|(request, n)| Body::Peer(PeerMessage::Answer { request, verdict: ANSWERS[n] })),
-            any::<u64>().prop_map(|epoch| Body::Peer(PeerMessage::Expect { epoch: Epoch(epoch) })),
             (any::<u64>(), life())
                 .prop_map(|(epoch, incarnation)| Body::Peer(PeerMessage::Handed { epoch: Epoch(epoch), incarnation })),
         ]

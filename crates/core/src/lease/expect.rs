@@ -4,7 +4,6 @@
 use super::view::Outlook;
 use super::{CLAIM_TIMEOUT, Command, Lease, Phase};
 use crate::id::{Epoch, NodeId};
-use crate::message::PeerMessage;
 use crate::time::Stamp;
 
 /// The holder of `epoch` is stopping, for this node to take over.
@@ -13,56 +12,76 @@ pub(super) struct Expected {
     pub epoch: Epoch,
     /// A gate that does not come by then will not come.
     until: Stamp,
+    /// It leads on, or another does: the gate that is on its way has nothing to wait for, and is nobody's wish.
+    pub withdrawn: bool,
 }
 
 impl Lease {
-    /// Tells `to` that the role is being stopped here in its favour. Said once: all that is lost with it is time.
-    pub(super) fn announce(&mut self, to: NodeId) {
-        let Phase::Held(held) = &self.phase else { return };
-        if self.config.automatic {
-            let message = PeerMessage::Expect { epoch: held.tenure.value.epoch };
-            self.out.push(Command::ToPeer { to, message });
-        }
+    /// For whom the role is being stopped here: by this node itself, or by somebody who has started the standby target beside it.
+    /// That one may still think better of it.
+    pub(super) fn yielding(&self) -> Option<NodeId> {
+        let Phase::Held(held) = &self.phase else { return None };
+        let named = match &held.ending {
+            Some(ending) => ending.successor,
+            None => self.best_peer().filter(|_| self.standby && held.claimed && held.role_up),
+        };
+        named.map(|(node, _)| node).filter(|_| self.config.automatic)
     }
 
-    /// The standby target has become active beside the role: somebody is stopping that, and who is next can be told.
-    pub(super) fn on_stopped_by_hand(&mut self, standby: bool) {
-        let Phase::Held(held) = &self.phase else { return };
-        if standby
-            && held.claimed
-            && held.ending.is_none()
-            && let Some((to, _)) = self.best_peer()
-        {
-            self.announce(to);
+    /// What the holder of `epoch` says. Believed only of whoever the voters say holds that very epoch.
+    pub(super) fn note_yielding(&mut self, from: NodeId, epoch: Epoch, to: Option<NodeId>) {
+        if to == Some(self.config.me) {
+            self.prepare(from, epoch);
+        } else if self.expected.is_some_and(|expected| expected.epoch == epoch) {
+            self.withdraw_expected();
         }
+        self.note_unkept(epoch, to);
     }
 
-    /// Believed only of whoever the voters say holds that very epoch: one that comes late announces nothing any more.
-    pub(super) fn on_expect(&mut self, from: NodeId, epoch: Epoch) {
+    fn prepare(&mut self, from: NodeId, epoch: Epoch) {
         let idle = match &self.phase {
             Phase::Watching => true,
             Phase::Bidding(bid) => bid.proposal.accept.is_none(),
             _ => false,
         };
         let holds = matches!(self.outlook(), Outlook::Live(live) if live.holder == from && live.epoch == epoch);
-        if self.config.prepares && idle && holds && !self.gate_waiting && self.standby && self.willing() {
-            self.expected = Some(Expected { epoch, until: self.now.plus(CLAIM_TIMEOUT) });
+        let once = self.expected.is_none() && self.prepared != epoch;
+        if self.config.prepares && once && idle && holds && !self.gate_waiting && self.standby && self.willing() {
+            self.prepared = epoch; // a gate that cannot be started is not started again and again
+            self.expected = Some(Expected { epoch, until: self.now.plus(CLAIM_TIMEOUT), withdrawn: false });
             self.out.push(Command::PrepareRole);
+        }
+    }
+
+    fn withdraw_expected(&mut self) {
+        if let Some(expected) = self.expected.as_mut().filter(|expected| !expected.withdrawn) {
+            expected.withdrawn = true;
+            self.out.push(Command::ForgetRole);
         }
     }
 
     /// No gate came, or somebody else leads already.
     pub(super) fn step_expected(&mut self) {
-        let Some(Expected { epoch, until }) = self.expected else { return };
-        let later = matches!(self.outlook(), Outlook::Live(live) if live.epoch > epoch);
-        if later || self.now.any_past(until) {
-            self.expected = None;
-            self.out.push(Command::ForgetRole);
+        let Some(Expected { epoch, until, .. }) = self.expected else { return };
+        let over = self.now.any_past(until);
+        if over || matches!(self.outlook(), Outlook::Live(live) if live.epoch > epoch) {
+            self.withdraw_expected();
         }
+        self.expected.take_if(|_| over);
+    }
+
+    /// It stands by again: the gate that was started for nothing has come and gone.
+    pub(super) fn on_standby(&mut self) {
+        self.expected.take_if(|expected| self.standby && expected.withdrawn);
+    }
+
+    /// A gate is on its way here, for a hand-over that is announced still.
+    pub(super) fn awaits_gate(&self) -> bool {
+        self.expected.is_some_and(|expected| !expected.withdrawn)
     }
 
     /// Whether a gate is on its way here, or waits, for a hand-over that was announced.
     pub(super) fn expects(&self) -> bool {
-        self.expected.is_some() || self.wish.as_ref().is_some_and(|wish| wish.expected)
+        self.awaits_gate() || self.wish.as_ref().is_some_and(|wish| wish.expected)
     }
 }

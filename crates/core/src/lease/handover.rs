@@ -45,9 +45,7 @@ impl Lease {
         held.yield_again = self.now.plus(YIELD_AGAIN);
         self.begin_refresh(); // phase 1 while the services stop: the handover itself is then one round
         self.out.push(Command::YieldRole);
-        if let Some(to) = to {
-            self.announce(to);
-        }
+        self.next_hello = self.now; // the successor may make ready
         self.journal(Event::Yielding { epoch, to, why });
         if taken_out(Fault::HandoverBeforeProof) {
             self.end_tenure(Ended::Stopped);

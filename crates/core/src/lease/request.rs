@@ -68,7 +68,12 @@ impl Lease {
     pub(super) fn on_request(&mut self, request: Request) {
         let me = self.config.me;
         self.next_read = self.now;
-        if self.joins(request) {
+        let expected = self.expected.take_if(|_| self.gate_waiting && request.to.is_none());
+        if expected.is_some_and(|expected| expected.withdrawn) {
+            self.gate_waiting = false;
+            return self.answer(request, Verdict::Lost); // started for a hand-over that is not to be: nobody's wish
+        }
+        if self.joins(request, expected.is_some()) {
             return;
         }
         self.refuse_wish(Verdict::Superseded);
@@ -91,7 +96,6 @@ impl Lease {
         if to == me && !self.is_whole() {
             return self.answer(request, Verdict::NotReady(me));
         }
-        let expected = self.expected.take().filter(|_| to == me);
         if to == me && expected.is_none() {
             self.abstain_until = None;
             self.next_hello = self.now;
@@ -111,8 +115,18 @@ impl Lease {
         }
     }
 
+    /// The holder of `epoch` stops its role for `to`, or for nobody: whoever was told otherwise asks again.
+    pub(super) fn note_unkept(&mut self, epoch: Epoch, to: Option<NodeId>) {
+        let told = |wish: &&mut Wish| wish.granted == Some(epoch) && to != Some(wish.to);
+        let Some(wish) = self.wish.as_mut().filter(told) else { return };
+        wish.granted = None;
+        if wish.expected {
+            self.refuse_wish(Verdict::Lost);
+        }
+    }
+
     /// A gate that was started for a wish, or an operator who asks for what is under way: two wait for one answer.
-    fn joins(&mut self, request: Request) -> bool {
+    fn joins(&mut self, request: Request, is_gate: bool) -> bool {
         let (me, for_me) = (self.config.me, request.to.is_none_or(|to| to == self.config.me));
         let Some(wish) = self.wish.as_mut().filter(|wish| wish.to == me && for_me) else { return false };
         if wish.expected {
@@ -120,7 +134,6 @@ impl Lease {
             wish.expected = false;
             return true;
         }
-        let is_gate = request.to.is_none() && self.expected.take().is_some();
         if is_gate {
             wish.gate = Some(request);
         }

@@ -68,10 +68,17 @@ impl Lease {
         true
     }
 
-    pub(super) fn note_peer(&mut self, from: NodeId, ready: Option<Incarnation>, holding: Option<Epoch>, sent: Sent) {
+    /// Takes in what a peer says of itself. False: it has been overtaken by a later word.
+    pub(super) fn note_peer(
+        &mut self,
+        from: NodeId,
+        ready: Option<Incarnation>,
+        holding: Option<Epoch>,
+        sent: Sent,
+    ) -> bool {
         let now = self.now;
         if self.peers.get(&from).is_some_and(|peer| !sent.is_after(&peer.sent)) {
-            return; // overtaken on the way
+            return false; // overtaken on the way
         }
         let known = self.peers.get(&from).filter(|peer| peer.ready.is_some() && ready.is_some());
         let ready_since = known.map_or(now, |peer| peer.ready_since);
@@ -80,6 +87,7 @@ impl Lease {
             self.seen_holder = true;
             self.depose(from); // H6
         }
+        true
     }
 
     /// The life of `peer`, if it said lately that it is ready to take over.
@@ -180,10 +188,10 @@ impl Lease {
             _ => None,
         };
         let (pause, sent) = (self.pause, Sent { boot: self.boot, at: self.now.boot });
+        let message = PeerMessage::Hello { ready, holding, yielding: self.yielding(), pause, sent };
         for peer in self.config.candidates.clone() {
             if peer != self.config.me {
-                self.out
-                    .push(Command::ToPeer { to: peer, message: PeerMessage::Hello { ready, holding, pause, sent } });
+                self.out.push(Command::ToPeer { to: peer, message: message.clone() });
             }
         }
     }

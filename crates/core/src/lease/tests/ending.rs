@@ -159,6 +159,7 @@ fn a_pause_is_everybodys_and_nothing_moves() {
     let old = PeerMessage::Hello {
         ready: None,
         holding: None,
+        yielding: None,
         pause: Pause { version: 1, on: false },
         sent: Default::default(),
     };

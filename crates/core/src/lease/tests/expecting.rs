@@ -2,7 +2,7 @@
 
 use super::desk::*;
 use crate::lease::{CLAIM_TIMEOUT, Command, Ended, Event, Input, PhaseName, Request, Verdict};
-use crate::message::PeerMessage;
+use crate::message::{Pause, PeerMessage, Sent};
 use crate::{Epoch, NodeId};
 
 /// A leads epoch 1 with everything up; its services, and the gates, are the test's.
@@ -10,6 +10,14 @@ fn slow_to_stop() -> Desk {
     let mut desk = Desk::led_by_a();
     desk.gates = false;
     desk
+}
+
+/// `from` says that it stops its role for `to`.
+fn says(desk: &mut Desk, from: NodeId, epoch: u64, to: Option<NodeId>) {
+    let sent = Sent { boot: from.0, at: desk.now.boot };
+    let (holding, pause) = (Some(Epoch(epoch)), Pause::default());
+    let message = PeerMessage::Hello { ready: None, holding, yielding: to, pause, sent };
+    desk.input(B, Input::Peer { from, message });
 }
 
 fn prepared(desk: &Desk, node: NodeId) -> usize {
@@ -46,18 +54,32 @@ fn the_successors_gate_waits_when_the_lease_comes() {
     assert!(!desk.status(B).expects && !forgotten(&desk, B));
 }
 
+fn has_asked(desk: &Desk) -> bool {
+    let mut all = desk.commands.iter();
+    all.any(|(.., command)| matches!(command, Command::ToPeer { message: PeerMessage::Ask { .. }, .. }))
+}
+
 #[test]
-fn nothing_is_asked_of_a_holder_that_only_announced() {
-    let mut desk = slow_to_stop();
-    desk.input(B, Input::Peer { from: A, message: PeerMessage::Expect { epoch: Epoch(1) } });
-    gate_comes(&mut desk, B);
-    desk.run(10_000);
-    assert_eq!(desk.leader(), Some(A));
-    let asked = desk
-        .commands
-        .iter()
-        .any(|(_, _, command)| matches!(command, Command::ToPeer { message: PeerMessage::Ask { .. }, .. }));
-    assert!(!asked, "H9: only an operator's wish asks");
+fn a_holder_that_leads_on_is_asked_for_nothing() {
+    for gate_is_there in [true, false] {
+        let mut desk = slow_to_stop();
+        says(&mut desk, A, 1, Some(B));
+        if gate_is_there {
+            gate_comes(&mut desk, B);
+        }
+        desk.run(700); // its next hello says nothing of it
+        if !gate_is_there {
+            assert!(forgotten(&desk, B), "nobody need be started");
+            gate_comes(&mut desk, B); // it was on its way
+        }
+        assert_eq!(desk.last_answer().map(|(node, _, verdict)| (node, verdict)), Some((B, Verdict::Lost)));
+        assert!(desk.leader() == Some(A) && !has_asked(&desk), "H9: only an operator's wish asks");
+        desk.input(B, Input::Standby(true));
+        desk.input(B, Input::Standby(false));
+        desk.input(B, Input::GateWaiting(true));
+        desk.input(B, Input::Request(Request { id: 41, to: None, ask: true }));
+        assert!(has_asked(&desk), "an operator's gate does");
+    }
 }
 
 #[test]
@@ -66,11 +88,11 @@ fn an_announcement_of_another_epoch_or_of_somebody_else_is_none() {
     desk.run(2000);
     desk.gates = false;
     for (from, epoch) in [(A, 0), (A, 2), (C, 1)] {
-        desk.input(B, Input::Peer { from, message: PeerMessage::Expect { epoch: Epoch(epoch) } });
+        says(&mut desk, from, epoch, Some(B));
         assert_eq!(prepared(&desk, B), 0, "{from:?} {epoch}");
     }
     desk.input(B, Input::Pause(true));
-    desk.input(B, Input::Peer { from: A, message: PeerMessage::Expect { epoch: Epoch(1) } });
+    says(&mut desk, A, 1, Some(B));
     assert_eq!(prepared(&desk, B), 0, "it takes nothing by itself");
 }
 
@@ -159,10 +181,29 @@ fn whoever_withdraws_takes_along_what_is_his() {
 }
 
 #[test]
-fn a_role_that_is_stopped_by_hand_is_announced_to_the_next() {
+fn a_role_that_is_stopped_by_hand_is_announced_to_the_next_once() {
     let mut desk = slow_to_stop();
     desk.input(A, Input::Standby(true));
     assert_eq!(prepared(&desk, B), 1);
+    gate_comes(&mut desk, B);
+    desk.input(A, Input::Standby(false)); // somebody has started it again
+    desk.run(700);
+    assert_eq!(desk.last_answer().map(|(node, _, verdict)| (node, verdict)), Some((B, Verdict::Lost)));
+    desk.input(B, Input::Standby(true));
+    desk.input(A, Input::Standby(true));
+    desk.run(700);
+    assert_eq!(prepared(&desk, B), 1, "a gate that could not be started is not started again and again");
+}
+
+#[test]
+fn an_operator_who_waits_for_a_stop_that_is_undone_asks_the_holder() {
+    let mut desk = slow_to_stop();
+    desk.input(A, Input::Standby(true));
+    gate_comes(&mut desk, B);
+    assert_eq!(desk.ask(B, None), []);
+    desk.input(A, Input::Standby(false));
+    desk.run(700);
+    assert!(has_asked(&desk));
 }
 
 #[test]

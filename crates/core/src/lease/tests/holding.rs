@@ -127,6 +127,7 @@ fn a_later_epoch_anywhere_ends_it_and_an_earlier_one_does_not() {
     let hello = |epoch| PeerMessage::Hello {
         ready: None,
         holding: Some(Epoch(epoch)),
+        yielding: None,
         pause: Pause::default(),
         sent: Sent::default(),
     };

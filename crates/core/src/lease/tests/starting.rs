@@ -37,6 +37,7 @@ fn who_has_seen_a_holder_waits_a_quarter_of_a_lease_for_each_ready_better_one() 
     let hello = PeerMessage::Hello {
         ready: Some(Incarnation::default()),
         holding: None,
+        yielding: None,
         pause: Pause::default(),
         sent: Default::default(),
     };

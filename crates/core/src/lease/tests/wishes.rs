@@ -207,7 +207,8 @@ fn what_was_said_earlier_and_comes_later_is_not_believed() {
     assert!(ready(&desk));
     let says = |boot, at| {
         let sent = Sent { boot, at };
-        let message = PeerMessage::Hello { ready: None, holding: None, pause: Default::default(), sent };
+        let message =
+            PeerMessage::Hello { ready: None, holding: None, yielding: None, pause: Default::default(), sent };
         Input::Peer { from: B, message }
     };
     desk.input(A, says(B.0, at(1500).boot));
