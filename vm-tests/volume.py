@@ -2,6 +2,7 @@
 # off; a copy that was away gets what it missed, counts again by itself, and does not lead before.
 # lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "writer.service"
 import json
+import re
 
 from volumes import SOCKET, WRITER, acknowledged, nothing_is_lost, wait_equal, wait_writes
 
@@ -46,6 +47,16 @@ with subtest("the standby's daemon is killed under load: the user sees a pause, 
     wait_writes(beta)
     beta.require_unit_state("writer.service")
     beta.fail("journalctl -o cat -u hotspare-replicate@data | grep 'does not count any more'")
+
+with subtest("the bus says how the copies are, by the interface that is committed"):
+    place = "org.hotspare.Replicate1.data /org/hotspare/Replicate1/volume/data"
+    said = f"busctl get-property {place} org.hotspare.Replicate1"
+    beta.wait_until_succeeds(f"{said} Role Whole Copies | tr '\\n' ' ' | grep 's \"primary\" b true a(sbbtt) 1 \"alpha\" true true '")
+    alpha.wait_until_succeeds(f"{said} Role | grep replica")
+    members = lambda xml: sorted(re.findall(r'<(?:property|method|signal) name="[^o][^>]*type="[^"]*"', xml))  # noqa: E731
+    told = beta.succeed(f"busctl introspect --xml-interface {place} | sed -n '/name=\"org.hotspare.Replicate1\"/,/<.interface>/p'")
+    t.assertEqual(members(told), members(beta.succeed("cat /usr/share/dbus-1/interfaces/org.hotspare.Replicate1.xml")), told)
+    beta.fail(f"setpriv --reuid=65534 --regid=65534 --clear-groups busctl set-property {place} org.hotspare.Replicate1 Epoch t 1")
 
 with subtest("what nobody writes to is not copied again after a crash"):
     for node in (alpha, beta):
@@ -134,6 +145,25 @@ with subtest("the primary's own daemon is killed, replaced, and hangs: its user 
         wait_writes(alpha)
     t.assertEqual(alpha.get_unit_property("writer.service", "MainPID"), pid)
     t.assertEqual(alpha.get_unit_property("cluster-up.service", "ActiveState"), "active")
+    wait_equal(alpha, beta)
+
+with subtest("its daemon hangs and nothing can end it, as when a thread of it waits for a disk: the role moves"):
+    drop_in = "/run/systemd/system/hotspare-replicate@data.service.d"
+    alpha.succeed(f"mkdir -p {drop_in}; printf '[Service]\\nWatchdogSec=0\\n' > {drop_in}/endless.conf; systemctl daemon-reload")
+    alpha.succeed("systemctl restart hotspare-replicate@data")
+    wait_equal(alpha, beta)
+    wait_writes(alpha)
+    alpha.succeed("systemctl kill -s STOP hotspare-replicate@data")
+    beta.wait_for_unit("cluster-up.service")
+    nothing_is_lost(beta, acknowledged(alpha))
+    alpha.succeed("journalctl -o cat -u hotspare-volume@data | grep 'says nothing any more'")
+    alpha.succeed(f"rm -r {drop_in}; systemctl daemon-reload; systemctl kill -s CONT hotspare-replicate@data; systemctl restart hotspare-replicate@data")
+    wait_equal(beta, alpha, ready=False)
+    knows = '.groups[] | select(.name == "default") | .role == "standby" and (.copies | index("alpha")) != null'
+    alpha.wait_until_succeeds(f"hotspare status --json | jq -e '{knows}'")
+    said = alpha.execute("hotspare switchover 2>&1")  # an operator's wish ends its abstention
+    t.assertEqual(said[0], 0, said)
+    alpha.wait_for_unit("cluster-up.service")
     wait_equal(alpha, beta)
 
 with subtest("what holds the volume is killed: its user loses it, and the other node goes on with everything"):

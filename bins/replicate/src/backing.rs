@@ -87,7 +87,8 @@ impl Backing {
         });
         let data =
             data.map_err(|error| Failure::new(Exit::TempFail, format!("{shown}: cannot have it alone: {error}")))?;
-        let in_memory = fstatfs(&data).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
+        // Of a device this would say where its node is: /dev is in memory, and the disk is not.
+        let in_memory = !is_device && fstatfs(&data).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
         let durable = open(OFlag::O_DSYNC).map_err(failed("cannot open it"))?;
         let total = length(&durable, is_device).map_err(failed("cannot tell how long it is"))?;
         let size = data_bytes(total);

@@ -76,6 +76,9 @@ struct Copies {
     chosen: NodeSet,
 }
 
+/// The way to the bus.
+pub type Told = tokio::sync::watch::Sender<hotspare_bus::replicate1::Replicate1>;
+
 pub struct Engine {
     pub config: Config,
     pub group: String,
@@ -85,6 +88,8 @@ pub struct Engine {
     pub volume: Volume,
     pub disk: Disk,
     pub words: Sender<Word>,
+    /// What the bus is told.
+    told: Told,
     /// In bytes, and in extents.
     pub size: u64,
     pub extents: usize,
@@ -118,7 +123,7 @@ impl Engine {
         (backing, size): (String, u64),
         me: NodeId,
         (volume, disk): (Volume, Disk),
-        (serving_flag, words): (Arc<AtomicBool>, Sender<Word>),
+        (serving_flag, words, told): (Arc<AtomicBool>, Sender<Word>, Told),
     ) -> Engine {
         Engine {
             config,
@@ -129,6 +134,7 @@ impl Engine {
             volume,
             disk,
             words,
+            told,
             size,
             extents: 0,
             serving_flag,
@@ -533,6 +539,14 @@ impl Engine {
         if now >= self.next_look {
             self.next_look = now + Duration::from_secs(1);
             self.progress.look(now, &self.volume.to_copy());
+            self.answer(Tell::Lives);
+            let new = crate::bus::of(&self.status());
+            self.told.send_if_modified(|old| {
+                *old != new && {
+                    *old = new;
+                    true
+                }
+            });
         }
     }
 

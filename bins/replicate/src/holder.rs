@@ -28,7 +28,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an engine that has ended may stay away: its unit starts it again after a tenth of a second.
+/// How long an engine may say nothing, and then how long one that has ended may stay away: its unit starts it again after a tenth of a
+/// second, or ends it by its watchdog before.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a relay may take to answer everything with an error.
 const SEAL_PATIENCE: Duration = Duration::from_secs(1);
@@ -157,6 +158,9 @@ impl Holder {
         mut then: impl FnMut(u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut reader = connect(&self.volume, &Ask::Serve)?;
+        // What is killed while a thread of it waits for a disk that hangs is neither there nor gone: its sockets stay open.
+        let patience = reader.get_ref().set_read_timeout(Some(ENGINE_PATIENCE));
+        patience.map_err(Exit::OsErr.why("cannot use the socket"))?;
         let socket = reader.get_ref().try_clone().map_err(Exit::OsErr.why("cannot use the socket"))?;
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         if self.is(&self.stopping) {
@@ -172,7 +176,7 @@ impl Holder {
                     let message = format!("volume {}: {reason}", self.volume);
                     return Err(Failure::new(Exit::TempFail, message));
                 }
-                Tell::Status(_) | Tell::Verified { .. } => {}
+                Tell::Lives | Tell::Status(_) | Tell::Verified { .. } => {}
             }
         }
     }

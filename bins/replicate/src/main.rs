@@ -4,6 +4,7 @@
 mod args;
 mod backing;
 mod buffer;
+mod bus;
 mod clients;
 mod create;
 mod disk;
@@ -178,7 +179,8 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     ];
     threads.into_iter().collect::<Result<Vec<_>, _>>().map_err(Exit::OsErr.why("cannot start threads"))?;
     let names = (config.clone(), group.name.clone(), described.name.clone());
-    let mut engine = Engine::new(names, (shown, size), me.id, (volume, disk), (serving, words));
+    let told = bus::start(&described.name).map_err(Exit::OsErr.why("cannot start threads"))?;
+    let mut engine = Engine::new(names, (shown, size), me.id, (volume, disk), (serving, words, told));
     engine.extents = extents;
     notify::ready("takes in what another node writes");
     engine.run(&poll, &news);

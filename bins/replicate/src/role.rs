@@ -33,6 +33,8 @@ pub enum Tell {
     Serving {
         epoch: u64,
     },
+    /// Nothing new: the engine turns. Said to the holder about once a second.
+    Lives,
     Verified {
         compared: u64,
         differ: u64,

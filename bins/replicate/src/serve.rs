@@ -25,7 +25,10 @@ pub fn connect(volume: &str, ask: &Ask) -> Result<BufReader<UnixStream>, Failure
 /// If it hung up, or says what is not understood.
 pub fn receive(reader: &mut BufReader<UnixStream>) -> Result<Tell, Failure> {
     let mut line = String::new();
-    let length = reader.read_line(&mut line).map_err(Exit::Unavailable.why("the copy's daemon hung up"))?;
+    let length = reader.read_line(&mut line).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Failure::new(Exit::Unavailable, "the copy's daemon says nothing any more"),
+        _ => Exit::Unavailable.why("the copy's daemon hung up")(error),
+    })?;
     if length == 0 {
         return Err(Failure::new(Exit::Unavailable, "the copy's daemon hung up: the volume is gone"));
     }
@@ -60,7 +63,7 @@ pub fn verify(volume: &str) -> Result<Exit, Failure> {
             Err(Failure::new(Exit::No, format!("{message}; which: journalctl -u hotspare-replicate@{volume}")))
         }
         Tell::Refused { reason } => Err(Failure::new(Exit::TempFail, format!("volume {volume}: {reason}"))),
-        Tell::Serving { .. } | Tell::Status(_) => {
+        Tell::Serving { .. } | Tell::Lives | Tell::Status(_) => {
             Err(Failure::new(Exit::Protocol, "the daemon's answer is not understood"))
         }
     }

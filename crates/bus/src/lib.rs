@@ -6,4 +6,5 @@
 
 pub mod heartbeat1;
 pub mod lease1;
+pub mod replicate1;
 pub mod systemd;
