@@ -539,8 +539,9 @@ impl Engine {
         if now >= self.next_look {
             self.next_look = now + Duration::from_secs(1);
             self.progress.look(now, &self.volume.to_copy());
-            self.answer(Tell::Lives);
-            let new = crate::bus::of(&self.status());
+            let status = self.status();
+            let new = crate::bus::of(&status);
+            self.answer(Tell::Status(Box::new(status)));
             self.told.send_if_modified(|old| {
                 *old != new && {
                     *old = new;

@@ -22,6 +22,7 @@ use hotspare_daemon::{Exit, Failure, journal, notify};
 use nix::sys::signal::{SigSet, Signal};
 use relay::{Order, Relay};
 use std::collections::BTreeMap;
+use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -158,9 +159,9 @@ impl Holder {
         mut then: impl FnMut(u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut reader = connect(&self.volume, &Ask::Serve)?;
-        // What is killed while a thread of it waits for a disk that hangs is neither there nor gone: its sockets stay open.
-        let patience = reader.get_ref().set_read_timeout(Some(ENGINE_PATIENCE));
-        patience.map_err(Exit::OsErr.why("cannot use the socket"))?;
+        if gone_since.is_some() {
+            be_patient(&reader)?;
+        }
         let socket = reader.get_ref().try_clone().map_err(Exit::OsErr.why("cannot use the socket"))?;
         *self.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         if self.is(&self.stopping) {
@@ -176,7 +177,8 @@ impl Holder {
                     let message = format!("volume {}: {reason}", self.volume);
                     return Err(Failure::new(Exit::TempFail, message));
                 }
-                Tell::Lives | Tell::Status(_) | Tell::Verified { .. } => {}
+                Tell::Status(_) => be_patient(&reader)?, // an engine says so about once a second
+                Tell::Verified { .. } => {}
             }
         }
     }
@@ -311,6 +313,12 @@ impl Holder {
             tracing::error!("{}: cannot end {}: {error}", self.volume, device.name);
         }
     }
+}
+
+/// From now on an engine that says nothing for too long counts as gone. One that is killed while a thread of it waits for a disk that hangs is
+/// neither there nor gone: its sockets stay open.
+fn be_patient(reader: &BufReader<UnixStream>) -> Result<(), Failure> {
+    reader.get_ref().set_read_timeout(Some(ENGINE_PATIENCE)).map_err(Exit::OsErr.why("cannot use the socket"))
 }
 
 /// A connection to the engine, past its greeting, and the size of the volume.

@@ -29,12 +29,11 @@ pub enum Ask {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Tell {
+    /// Also said to the holder about once a second, unasked: the engine turns.
     Status(Box<Status>),
     Serving {
         epoch: u64,
     },
-    /// Nothing new: the engine turns. Said to the holder about once a second.
-    Lives,
     Verified {
         compared: u64,
         differ: u64,

@@ -63,7 +63,7 @@ pub fn verify(volume: &str) -> Result<Exit, Failure> {
             Err(Failure::new(Exit::No, format!("{message}; which: journalctl -u hotspare-replicate@{volume}")))
         }
         Tell::Refused { reason } => Err(Failure::new(Exit::TempFail, format!("volume {volume}: {reason}"))),
-        Tell::Serving { .. } | Tell::Lives | Tell::Status(_) => {
+        Tell::Serving { .. } | Tell::Status(_) => {
             Err(Failure::new(Exit::Protocol, "the daemon's answer is not understood"))
         }
     }
