@@ -428,7 +428,9 @@ impl World {
             Command::TakeRole if self.nodes[node].parts[group].shell.waiting.is_some() => {}
             Command::ForgetRole => self.nodes[node].parts[group].take = false,
             Command::TakeRole | Command::PrepareRole => {
-                self.nodes[node].parts[group].take = true;
+                let part = &mut self.nodes[node].parts[group];
+                part.take = true;
+                part.prepared |= command == Command::PrepareRole;
                 let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(5)));
                 self.at(self.now + delay, Happening::Paths { node, group, boot });
             }

@@ -167,6 +167,8 @@ pub struct Part {
     pub claim: Option<Option<Incarnation>>,
     pub proof: Option<(Incarnation, Ended)>,
     pub take: bool,
+    /// The start of the role was queued for a hand-over that was announced, and no gate has asked since.
+    pub prepared: bool,
     // processes
     pub voter: Option<Voter>,
     /// As long as it does not vote.
@@ -232,6 +234,7 @@ impl Part {
             claim: None,
             proof: None,
             take: false,
+            prepared: false,
             voter: None,
             joining: None,
             lease: None,
@@ -285,7 +288,7 @@ impl Part {
     /// H0: it stands by, or a gate waits here or is about to.
     pub fn could_lead(&self, units: &Units) -> bool {
         let waits = self.manager.state(units.gate) == State::Activating;
-        self.manager.is_active(units.standby) || waits || self.manager.has_job(units.primary)
+        self.manager.is_active(units.standby) || waits || (self.prepared && self.manager.has_job(units.primary))
     }
 
     pub fn phase(&self) -> Option<PhaseName> {
@@ -296,6 +299,7 @@ impl Part {
         (self.memory, self.page, self.proof, self.claim) = (None, None, None, None);
         (self.take, self.voter, self.lease, self.gate) = (false, None, None, None);
         self.joining = None;
+        self.prepared = false;
         (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
         self.populated.clear();
         (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
