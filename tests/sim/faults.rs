@@ -172,6 +172,10 @@ fn still(world: &mut World, node: usize, wakes: u64) -> bool {
     }
     world.nodes[node].asleep_until = wakes;
     for group in 0..world.profile.groups {
+        let now = world.now;
+        if let Some(since) = &mut world.nodes[node].parts[group].untaken_since {
+            *since += wakes - now; // whoever does not run can give nothing back
+        }
         if let Some(gate) = world.nodes[node].parts[group].gate {
             world.at(wakes, Happening::GateLooks { node, group, serial: gate.serial });
         }

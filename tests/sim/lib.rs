@@ -12,6 +12,7 @@
 //! A run has a safety phase with faults on, a liveness phase in which the cluster must heal, and a calm one in which
 //! people do everyday things and nothing may move.
 
+pub mod boot;
 pub mod cluster;
 pub mod data;
 pub mod drill;

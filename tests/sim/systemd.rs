@@ -372,12 +372,18 @@ impl Manager {
         if self.states[unit] != State::Activating {
             return;
         }
-        self.jobs.remove(&unit);
+        // A stop that was asked for meanwhile, and waits for others to stop first, stays.
+        let wanted = self.jobs.get(&unit).is_some_and(|job| job.kind != Kind::Stop);
+        if wanted {
+            self.jobs.remove(&unit);
+        }
         if well {
             self.states[unit] = State::Active;
         } else {
             self.states[unit] = State::Failed;
-            self.fail_dependents(graph, unit);
+            if wanted {
+                self.fail_dependents(graph, unit);
+            }
             self.trigger(graph, unit);
         }
         self.run(graph);
