@@ -45,6 +45,17 @@ let
       ++ named (on: path: node "backing" [ path ] { node = on; } [ ]) it.backings
       ++ line "frontend" it.frontend
       ++ (
+        if it.asynchronous.nodes == [ ] then
+          [ ]
+        else
+          [
+            (node "asynchronous" it.asynchronous.nodes {
+              inherit (it.asynchronous) lag;
+              lag-bytes = it.asynchronous.lagBytes;
+            } [ ])
+          ]
+      )
+      ++ (
         if it.mount == null then
           [ ]
         else

@@ -75,6 +75,16 @@ let
           "socket"
         ])
         "`nbd` (default): {file}`/dev/hotspare/NAME` by the kernel's NBD client. `socket`: only an NBD export on a UNIX socket.";
+    asynchronous = {
+      nodes = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        example = [ "gamma" ];
+        description = "Candidates, not the first one, whose copies nobody waits for and that never lead by themselves.";
+      };
+      lag = maybe span "How long ago something may have been written that such a copy has not got yet; then it is left behind (30 s).";
+      lagBytes = maybe types.str "How many bytes it may be behind, as they are kept in memory: `\"64MiB\"`.";
+    };
     mount = mkOption {
       type = types.nullOr (types.submodule mount);
       default = null;

@@ -82,6 +82,7 @@ mod tests {
             joined: resync_is_over(resync),
             counts: None,
             differs: 4096,
+            behind: None,
             resync,
         };
         let status = Status {

@@ -17,7 +17,7 @@ use crate::disk::{Disk, Job, RING};
 use crate::lease::{Standing, Tenancy};
 use crate::peers::Line;
 use crate::progress::Progress;
-use crate::role::{self, Ask, Copy, Status, Tell};
+use crate::role::{self, Ask, Behind, Copy, Status, Tell};
 use crate::sockets::{BELL, Poll};
 use crate::story;
 use hotspare_config::Config;
@@ -552,7 +552,14 @@ impl Engine {
     }
 
     fn status(&self) -> Status {
-        let (status, to_copy) = (self.volume.status(), self.volume.to_copy());
+        let (status, to_copy, lags) = (self.volume.status(), self.volume.to_copy(), self.volume.lags());
+        let most = self.config.volume(&self.name).map(|(_, volume)| &volume.asynchronous);
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let behind = |node: &NodeId| {
+            let (_, lag) = lags.iter().find(|(other, _)| other == node)?;
+            let (bytes_most, milliseconds_most) = most.map(|most| (most.lag_bytes, millis(most.lag)))?;
+            Some(Behind { bytes: lag.bytes, milliseconds: millis(lag.span), bytes_most, milliseconds_most })
+        };
         let chosen =
             self.copies.as_ref().filter(|copies| Some(copies.epoch) == status.primary).map(|copies| copies.chosen);
         let copies = status.peers.iter().map(|(node, joined, differs)| Copy {
@@ -561,6 +568,7 @@ impl Engine {
             joined: *joined,
             counts: chosen.map(|chosen| chosen.contains(*node)),
             differs: *differs,
+            behind: behind(node),
             resync: to_copy.iter().find(|(other, _)| other == node).map(|(node, left)| self.progress.of(*node, *left)),
         });
         Status {

@@ -27,7 +27,7 @@ use engine::{Engine, News};
 use hotspare_config::{Config, Group, Node, Volume as Described};
 use hotspare_core::NodeId;
 use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
-use hotspare_volume::{Volume, VolumeConfig};
+use hotspare_volume::{Lag, Volume, VolumeConfig};
 use nix::sys::signal::{SigSet, Signal};
 use sockets::Poll;
 use std::collections::BTreeMap;
@@ -137,6 +137,8 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
         flush_every: FLUSH_EVERY,
         disk_patience: DISK_PATIENCE,
         cool_after: COOL_AFTER,
+        asynchronous: described.asynchronous.nodes.iter().map(|name| NodeId::of(name)).collect(),
+        lag: Lag { bytes: described.asynchronous.lag_bytes, span: described.asynchronous.lag },
     };
     let now = Duration::from_nanos(clock::now().boot);
     let extents = content.geometry().extents();

@@ -77,8 +77,22 @@ pub struct Copy {
     pub counts: Option<bool>,
     /// Bytes of it that may differ.
     pub differs: u64,
+    /// Of an asynchronous copy, while this node leads.
+    #[serde(default)]
+    pub behind: Option<Behind>,
     /// While it is made equal: what has yet to be copied, and how fast that goes.
     pub resync: Option<Resync>,
+}
+
+/// How far an asynchronous copy is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Written here and not there; known while the copy follows.
+    pub bytes: u64,
+    /// Since the oldest of that was written, or since it stopped following.
+    pub milliseconds: u64,
+    pub bytes_most: u64,
+    pub milliseconds_most: u64,
 }
 
 /// A copy on its way to being equal.

@@ -1,6 +1,6 @@
 //! The callers' side of the engine's socket, and `status`.
 
-use crate::role::{self, Ask, Resync, Status, Tell};
+use crate::role::{self, Ask, Behind, Resync, Status, Tell};
 use hotspare_daemon::{Exit, Failure};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -84,8 +84,14 @@ fn show(status: &Status) {
             (true, false) => "connected",
             (false, false) => "away",
         };
+        let how = if copy.behind.is_some() && copy.joined { "follows" } else { how };
         let counts = copy.counts.map_or("", |counts| if counts { ", counts" } else { ", does not count" });
         println!("  {}: {how}{counts}; up to {} bytes may differ", copy.node, copy.differs);
+        if let Some(Behind { bytes, milliseconds, bytes_most, milliseconds_most }) = copy.behind {
+            println!(
+                "    {bytes} bytes and {milliseconds} ms behind; left behind from {bytes_most} bytes or {milliseconds_most} ms on"
+            );
+        }
         if let Some(Resync { bytes_left, bytes_per_second, seconds_left }) = copy.resync {
             let left = seconds_left.map_or("time left not known yet".into(), |seconds| format!("{seconds} s left"));
             println!("    {bytes_left} bytes to copy, {bytes_per_second} bytes/s, {left}");

@@ -55,6 +55,15 @@ fn sentence(config: &Config, event: Event) -> (&'static str, Priority, Option<No
             let text = format!("the copy on {} does not answer: hung up", name(peer));
             (message_id::COPY_SLOW, Warning, Some(peer), text)
         }
+        Event::LeftBehind { peer, lag } => {
+            let text = format!(
+                "the copy on {} is {} bytes and {} ms behind, more than it may be: left behind, and made equal later",
+                name(peer),
+                lag.bytes,
+                lag.span.as_millis()
+            );
+            (message_id::COPY_SLOW, Warning, Some(peer), text)
+        }
         Event::Deposed { by } => {
             (message_id::VOLUME_ENDED, Warning, None, format!("a later epoch has begun ({by}): this one is over"))
         }

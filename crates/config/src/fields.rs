@@ -184,6 +184,7 @@ fn example(node: &str) -> &'static str {
         "moves-per-hour" => "moves-per-hour 10",
         "lost" | "back" | "votes" => "lost \"beta\" \"witness\"",
         "failback" => "failback \"manual\"",
+        "asynchronous" => "asynchronous \"gamma\" lag=\"30s\" lag-bytes=\"64MiB\"",
         _ => "outage-budget \"2s\"",
     }
 }

@@ -119,6 +119,19 @@ pub struct Volume {
     pub mount: Option<Mount>,
     /// What an operator has given up (`hotspare force --volume`).
     pub abandon: Option<Abandon>,
+    /// Copies that nobody waits for.
+    pub asynchronous: Asynchronous,
+}
+
+/// Copies that are behind, and how far they may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asynchronous {
+    /// On these nodes; none, mostly.
+    pub nodes: Vec<String>,
+    /// What was written so long ago and is not there leaves the copy behind.
+    pub lag: Duration,
+    /// So do more bytes than these; they are kept in memory.
+    pub lag_bytes: u64,
 }
 
 /// No copy that counts is left, and an operator takes one that does not: what it lacks is lost, and all others are made anew.
@@ -343,6 +356,20 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
         Ok(text) => Config::parse(&name, &text).map_err(LoadError::Mistakes),
         Err(source) => Err(LoadError::Unreadable { path: name, source }),
     }
+}
+
+/// Reads a number of bytes: `"4096"`, `"64MiB"`, `"1GiB"`.
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let shift = match text[digits..].trim_start() {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Reads a span of time as systemd writes it: `"1500ms"`, `"2s"`, `"1min 30s"`.

@@ -66,6 +66,13 @@ pub struct RawVolume {
     pub frontend: Option<Spanned<String>>,
     pub mounts: Vec<RawMount>,
     pub abandon: Option<RawAbandon>,
+    pub asynchronous: Option<RawAsynchronous>,
+}
+
+pub struct RawAsynchronous {
+    pub nodes: Vec<Spanned<String>>,
+    pub lag: Option<Spanned<Duration>>,
+    pub bytes: Option<Spanned<String>>,
 }
 
 pub struct RawAbandon {
@@ -97,6 +104,7 @@ pub struct RawAddress {
 }
 
 const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
+const VOLUME: [&str; 5] = ["backing", "frontend", "mount", "asynchronous", "abandon"];
 const FORCED: [&str; 3] = ["lost", "back", "votes"];
 const GROUP: [&str; 11] = [
     "candidates",
@@ -293,10 +301,18 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
     only_properties(node, &[], problems);
     let name = arguments(node, (1, 1), "one name", problems).pop();
     let (mut backings, mut frontend, mut mounts, mut abandon) = (Vec::new(), None, Vec::new(), None);
+    let mut asynchronous = None;
     let mut once = Once::default();
     for child in node.iter_children() {
         match child.name().value() {
-            "frontend" | "abandon" if !once.first(child, problems) => {}
+            "frontend" | "abandon" | "asynchronous" if !once.first(child, problems) => {}
+            "asynchronous" => {
+                only_properties(child, &["lag", "lag-bytes"], problems);
+                no_children(child, problems);
+                let (lag, bytes) = (span_property(child, "lag", problems), property(child, "lag-bytes", problems));
+                let nodes = arguments(child, (1, usize::MAX), "the names of candidates", problems);
+                asynchronous = Some(RawAsynchronous { nodes, lag, bytes });
+            }
             "abandon" => {
                 only_properties(child, &["for", "reason"], problems);
                 no_children(child, problems);
@@ -323,10 +339,10 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
                 let path = arguments(child, (1, 1), "the path of one block device or file", problems).pop();
                 backings.extend(path.map(|path| (path, on)));
             }
-            other => unknown(child, other, &["backing", "frontend", "mount", "abandon"], "`volume`", problems),
+            other => unknown(child, other, &VOLUME, "`volume`", problems),
         }
     }
-    Some(RawVolume { name: name?, backings, frontend, mounts, abandon })
+    Some(RawVolume { name: name?, backings, frontend, mounts, abandon, asynchronous })
 }
 
 fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {

@@ -3,10 +3,11 @@
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
 use crate::schema::{RawGroup, RawVolume};
-use crate::{Abandon, Frontend, Group, Mount, Volume};
+use crate::{Abandon, Asynchronous, Frontend, Group, Mount, Volume, parse_bytes};
 use hotspare_core::id::fnv1a;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// UDP ports of the cluster come first, TCP ports of volumes after them.
 const PORTS_BEFORE: u16 = 3;
@@ -47,7 +48,8 @@ pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group],
             }
             let backings = backings(volume, raw, problems);
             let abandon = abandon(volume, raw, problems);
-            group.volume = Some(Volume { name, id, port, backings, frontend, mount, abandon });
+            let asynchronous = asynchronous(volume, raw, problems);
+            group.volume = Some(Volume { name, id, port, backings, frontend, mount, abandon, asynchronous });
         }
     }
     same_place(raw, problems);
@@ -62,6 +64,45 @@ fn frontend(volume: &RawVolume, problems: &mut Vec<Problem>) -> Frontend {
         complain(problems, word.span, message, suggest(&word.value, &known.map(|(name, _)| name)));
     }
     found.unwrap_or(Frontend::Nbd)
+}
+
+/// How far a copy may be behind, if nothing else is said.
+const LAG: Duration = Duration::from_secs(30);
+const LAG_BYTES: u64 = 64 << 20;
+
+fn asynchronous(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -> Asynchronous {
+    let mut all = Asynchronous { nodes: Vec::new(), lag: LAG, lag_bytes: LAG_BYTES };
+    let Some(raw) = &volume.asynchronous else { return all };
+    let known: Vec<&str> = group.candidates.iter().map(|candidate| candidate.value.as_str()).collect();
+    for node in &raw.nodes {
+        if !known.contains(&node.value.as_str()) {
+            let message = format!("\"{}\" is no candidate of \"{}\"", node.value, group.name.value);
+            complain(problems, node.span, message, suggest(&node.value, &known));
+        } else if known.first() == Some(&node.value.as_str()) {
+            let message = format!("\"{}\" leads first, and its copy would be behind", node.value);
+            complain(problems, node.span, message, "put a candidate first whose copy is waited for");
+        } else if all.nodes.contains(&node.value) {
+            complain(problems, node.span, format!("\"{}\" is there twice", node.value), "keep one of the two");
+        } else {
+            all.nodes.push(node.value.clone());
+        }
+    }
+    if let Some(lag) = &raw.lag {
+        if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&lag.value) {
+            let help = "from one second to one hour: \"30s\"";
+            complain(problems, lag.span, "a copy cannot be so far behind and still follow", help);
+        }
+        all.lag = lag.value;
+    }
+    if let Some(raw) = &raw.bytes {
+        let bytes = parse_bytes(&raw.value).filter(|bytes| (1 << 20..=1 << 30).contains(bytes));
+        if bytes.is_none() {
+            let help = "from 1MiB to 1GiB, as they are kept in memory: \"64MiB\"";
+            complain(problems, raw.span, format!("\"{}\" is not how many bytes a copy may be behind", raw.value), help);
+        }
+        all.lag_bytes = bytes.unwrap_or(LAG_BYTES);
+    }
+    all
 }
 
 /// What `hotspare force --volume` has written.

@@ -1,6 +1,7 @@
 //! What a copy does that an operator may want to read about.
 
 use crate::message::Refusal;
+use crate::volume::Lag;
 use hotspare_core::{Epoch, NodeId};
 use std::time::Duration;
 
@@ -48,6 +49,11 @@ pub enum Event {
     /// It did not answer in time.
     TooSlow {
         peer: NodeId,
+    },
+    /// An asynchronous copy was further behind than it may be: what it lacks is copied later.
+    LeftBehind {
+        peer: NodeId,
+        lag: Lag,
     },
     /// A later epoch was heard of: this one is over.
     Deposed {

@@ -51,6 +51,12 @@ pub enum VolumeFault {
     VerifyWithoutLock,
     /// And the other copy looks when it is its turn.
     VerifyOutOfTurn,
+    /// An asynchronous copy begins nothing that came after a flush before that is done.
+    FlushIsNoMark,
+    /// Nor what came after a durable write.
+    DurableIsNoMark,
+    /// And no flush passes it by from the moment on in which it is equal.
+    FlushPassesBy,
     /// R10: nothing is acknowledged after the seal.
     AcksAfterSeal,
 }

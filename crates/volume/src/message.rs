@@ -168,16 +168,28 @@ pub enum Command {
     Journal(Event),
 }
 
+/// As what a copy is written to, for one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terms {
+    /// It counts, or may: nothing is acknowledged without it.
+    Member,
+    /// It is made equal, and counts then.
+    Newcomer,
+    /// It never counts and nobody waits for it; it takes in what it hears in order, so that it is what a disk would be that lost its
+    /// power a while ago (decision 0027).
+    Asynchronous,
+}
+
 /// From the copy that is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToReplica {
-    /// The first word of a session. `member`: the receiver counts, or may.
+    /// The first word of a session.
     Hello {
         volume: u64,
         size: u64,
         epoch: Epoch,
         generation: u64,
-        member: bool,
+        terms: Terms,
     },
     /// `number` grows by one with every write of a tenure.
     Write {

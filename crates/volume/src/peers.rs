@@ -10,7 +10,7 @@
 use crate::bits::Todo;
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
-use crate::message::{Command, Refusal, Source, Task, ToPrimary, ToReplica};
+use crate::message::{Command, Refusal, Source, Task, Terms, ToPrimary, ToReplica};
 use crate::primary::{Key, Peer, Step};
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::NodeId;
@@ -79,11 +79,15 @@ impl Volume {
         let may = |state: &&mut Peer| now >= state.left_alone_until;
         let Some(state) = primary.peers.get_mut(&peer).filter(|_| !primary.sealed).filter(may) else { return };
         let Some(counts) = counts else { return }; // the voters have not been heard yet: a tick greets again
-        let member = counts.contains(&peer);
-        (state.session, state.step, state.greeted_at, state.member) = (session, Step::Greeted, now, member);
+        let terms = match (counts.contains(&peer), state.asynchronous) {
+            (true, _) => Terms::Member,
+            (false, true) => Terms::Asynchronous,
+            (false, false) => Terms::Newcomer,
+        };
+        (state.session, state.step, state.greeted_at, state.terms) = (session, Step::Greeted, now, terms);
         let (volume, size, epoch, generation) =
             (self.block.volume, self.block.size, primary.epoch, self.block.generation);
-        let message = ToReplica::Hello { volume, size, epoch, generation, member };
+        let message = ToReplica::Hello { volume, size, epoch, generation, terms };
         self.out.push(Command::ToReplica { peer, session, message, bytes: None });
     }
 
@@ -111,7 +115,7 @@ impl Volume {
             ToPrimary::Welcome { differs } => self.on_welcome(peer, &differs),
             ToPrimary::Refused { why } => self.on_refused(peer, why),
             ToPrimary::Wrote { number } => {
-                state.unacked.remove(&number);
+                state.has_answered(number);
             }
             ToPrimary::Copied { copy } => {
                 state.copies.remove(&copy);
@@ -254,7 +258,7 @@ impl Volume {
         for (id, flush) in primary.flushes.iter_mut().filter(|(_, flush)| !flush.done.contains(&node)) {
             if flush.upto <= at {
                 flush.done.push(node);
-            } else {
+            } else if !peer.flushes.contains_key(id) {
                 missed.push(*id);
             }
         }
@@ -263,16 +267,20 @@ impl Volume {
         self.journal(Event::Joined { peer: node });
     }
 
-    /// Who does not answer for too long is hung up on: waiting for it would hold up everybody.
+    /// Who does not answer for too long is hung up on: waiting for it would hold up everybody, or keep ever more for it.
     pub(crate) fn close_the_slow(&mut self) {
-        let (now, grace) = (self.now, self.config.grace);
+        let (now, grace, most) = (self.now, self.config.grace, self.config.lag);
         let Role::Primary(primary) = &self.role else { return };
         let slow = |(node, peer): (&NodeId, &Peer)| {
-            let late = peer.waits_since().is_some_and(|since| now.saturating_sub(since) >= grace);
-            (peer.hears() && late).then_some((*node, peer.session))
+            let lag = peer.lag(now);
+            let late =
+                if peer.asynchronous { lag.span >= most.span || lag.bytes > most.bytes } else { lag.span >= grace };
+            let why =
+                if peer.asynchronous { Event::LeftBehind { peer: *node, lag } } else { Event::TooSlow { peer: *node } };
+            (peer.hears() && late).then_some((*node, peer.session, why))
         };
-        for (peer, session) in primary.peers.iter().filter_map(slow).collect::<Vec<_>>() {
-            self.journal(Event::TooSlow { peer });
+        for (peer, session, why) in primary.peers.iter().filter_map(slow).collect::<Vec<_>>() {
+            self.journal(why);
             let Role::Primary(primary) = &mut self.role else { return };
             if let Some(state) = primary.peers.get_mut(&peer) {
                 state.left_alone_until = now + 2 * grace;

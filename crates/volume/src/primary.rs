@@ -4,14 +4,17 @@ use crate::bits::Todo;
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
 use crate::locks::Locks;
-use crate::message::Request;
+use crate::message::{Request, Terms};
 use crate::verify::Verify;
+use crate::volume::Lag;
 use hotspare_core::{Epoch, NodeId, NodeSet};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Writes that a copy may have to answer for at a time; more wait.
 const UNACKED_MAX: usize = 128;
+/// What a write that is not answered takes at least, in bytes of a lag: there must not be very many of them either.
+const KEPT_LEAST: u64 = 4096;
 
 /// Who holds a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +72,10 @@ pub(crate) enum Step {
 pub(crate) struct Peer {
     pub session: u64,
     pub step: Step,
-    /// It was told in this session that it counts.
-    pub member: bool,
+    /// Nobody waits for it, ever.
+    pub asynchronous: bool,
+    /// What it was told in this session.
+    pub terms: Terms,
     /// Not joined since then.
     pub away_since: Duration,
     /// A tenure begins with it; the former primary is likely to be gone.
@@ -79,8 +84,10 @@ pub(crate) struct Peer {
     pub greeted_at: Duration,
     /// It was hung up on for being slow, and is left alone until then.
     pub left_alone_until: Duration,
-    /// Sent in this session and not answered, and since when.
-    pub unacked: BTreeMap<u64, Duration>,
+    /// Sent in this session and not answered: since when, and what it takes to keep it.
+    pub unacked: BTreeMap<u64, (Duration, u64)>,
+    /// What all of that takes.
+    pub unacked_bytes: u64,
     /// Flushes under way: what they cover, and since when.
     pub flushes: BTreeMap<u64, (u64, Duration)>,
     /// Everything up to this write is on its disk; only while it is joined.
@@ -94,16 +101,18 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(now: Duration) -> Peer {
+    pub(crate) fn new(now: Duration, asynchronous: bool) -> Peer {
         Peer {
             session: 0,
             step: Step::Away,
-            member: false,
+            asynchronous,
+            terms: Terms::Newcomer,
             away_since: now,
             fresh: true,
             greeted_at: now,
             left_alone_until: Duration::ZERO,
             unacked: BTreeMap::new(),
+            unacked_bytes: 0,
             flushes: BTreeMap::new(),
             durable: None,
             proven_at: 0,
@@ -120,7 +129,34 @@ impl Peer {
     /// Whether it may be asked for: it is equal, and has on its disk whatever was flushed while it did not count.
     pub(crate) fn may_count(&self) -> bool {
         let proven = self.durable >= Some(self.proven_at) || taken_out(VolumeFault::CountsTooEarly);
-        self.step == Step::Joined && proven
+        self.step == Step::Joined && proven && !self.asynchronous
+    }
+
+    /// Whether a flush is for it as well. To a copy that takes things in order it is a mark between what came before it and what comes
+    /// after, and none may be missing once it calls itself whole.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let nearly = matches!(self.step, Step::Flushing { .. } | Step::Joining { .. });
+        self.step == Step::Joined || (nearly && self.asynchronous && !taken_out(VolumeFault::FlushPassesBy))
+    }
+
+    /// A write goes out to it.
+    pub(crate) fn owes(&mut self, number: u64, now: Duration, bytes: u64) {
+        let bytes = bytes.max(KEPT_LEAST);
+        self.unacked.insert(number, (now, bytes));
+        self.unacked_bytes += bytes;
+    }
+
+    /// It has answered for it.
+    pub(crate) fn has_answered(&mut self, number: u64) {
+        if let Some((_, bytes)) = self.unacked.remove(&number) {
+            self.unacked_bytes -= bytes;
+        }
+    }
+
+    /// How far it is behind.
+    pub(crate) fn lag(&self, now: Duration) -> Lag {
+        let since = self.waits_since().unwrap_or(now);
+        Lag { bytes: self.unacked_bytes, span: now.saturating_sub(since) }
     }
 
     /// The last write up to which it has answered all, if `sent` was the last one sent.
@@ -130,7 +166,7 @@ impl Peer {
 
     /// Since when the oldest question has not been answered.
     pub(crate) fn waits_since(&self) -> Option<Duration> {
-        let writes = self.unacked.values().next().copied();
+        let writes = self.unacked.values().next().map(|(since, _)| *since);
         let flushes = self.flushes.values().map(|(_, since)| *since).min();
         let copies = self.copies.values().map(|(_, since)| *since).min();
         [writes, flushes, copies].into_iter().flatten().min()
@@ -144,6 +180,7 @@ impl Peer {
         }
         self.step = Step::Away;
         self.unacked.clear();
+        self.unacked_bytes = 0;
         self.flushes.clear();
         self.copies.clear();
         self.todo = Todo::default();
@@ -190,7 +227,8 @@ pub(crate) struct Primary {
 }
 
 impl Primary {
-    pub(crate) fn new(epoch: Epoch, now: Duration, peers: impl Iterator<Item = NodeId>) -> Primary {
+    /// `peers`: the other copies, and whether nobody waits for them.
+    pub(crate) fn new(epoch: Epoch, now: Duration, peers: impl Iterator<Item = (NodeId, bool)>) -> Primary {
         Primary {
             epoch,
             began: now,
@@ -208,7 +246,7 @@ impl Primary {
             flushes: BTreeMap::new(),
             ready: Vec::new(),
             locks: Locks::default(),
-            peers: peers.map(|peer| (peer, Peer::new(now))).collect(),
+            peers: peers.map(|(peer, asynchronous)| (peer, Peer::new(now, asynchronous))).collect(),
             durable: None,
             told: Vec::new(),
             next_flush: now,
@@ -237,7 +275,8 @@ impl Primary {
     pub(crate) fn counts(&self, me: NodeId) -> Option<Vec<NodeId>> {
         let members = self.members()?;
         let counts = |node: &NodeId| {
-            members.contains(*node) || (self.is_joined(*node) && !taken_out(VolumeFault::OnlyChosenCounts))
+            let waited_for = self.peers.get(node).is_some_and(|peer| peer.step == Step::Joined && !peer.asynchronous);
+            members.contains(*node) || (waited_for && !taken_out(VolumeFault::OnlyChosenCounts))
         };
         Some(self.peers.keys().copied().filter(|node| *node != me && counts(node)).collect())
     }
@@ -254,9 +293,9 @@ impl Primary {
     }
 
     /// Whether a copy is so far behind that writes wait for it: what is under way must stay bounded. One that does not move at all is
-    /// hung up on.
+    /// hung up on. (An asynchronous one is left behind instead.)
     pub(crate) fn is_choked(&self) -> bool {
-        self.peers.values().any(|peer| peer.hears() && peer.unacked.len() >= UNACKED_MAX)
+        self.peers.values().any(|peer| peer.hears() && !peer.asynchronous && peer.unacked.len() >= UNACKED_MAX)
     }
 
     /// Whether `node` has the write with this number.

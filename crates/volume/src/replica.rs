@@ -4,7 +4,8 @@ use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
 use crate::locks::Locks;
-use crate::message::{Command, Refusal, Source, Task, ToPrimary, ToReplica, What};
+use crate::message::{Command, Refusal, Source, Task, Terms, ToPrimary, ToReplica, What};
+use crate::order::{Item, Order};
 use crate::verify::Digest;
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::{Epoch, NodeId};
@@ -22,6 +23,8 @@ pub(crate) struct Promotion {
 pub(crate) struct Link {
     pub peer: NodeId,
     pub session: u64,
+    /// What is heard is taken in in order.
+    pub ordered: bool,
     /// It was said welcome to.
     open: bool,
     /// The superblock with this number must be on disk before the next word.
@@ -36,12 +39,12 @@ pub(crate) struct Link {
 
 /// What is to be written here for the user of another copy.
 #[derive(Clone, Debug)]
-struct Work {
+pub(crate) struct Work {
     session: u64,
     answer: ToPrimary,
     range: Range,
     what: What,
-    durable: bool,
+    pub durable: bool,
     /// The number of the last write in it.
     number: u64,
     bytes: u64,
@@ -64,7 +67,8 @@ pub(crate) struct Replica {
     pub link: Option<Link>,
     pub promotion: Option<Promotion>,
     locks: Locks<u64>,
-    works: BTreeMap<u64, Work>,
+    pub works: BTreeMap<u64, Work>,
+    pub order: Box<Order>,
     next: u64,
 }
 
@@ -79,8 +83,8 @@ impl Volume {
         if self.links.get(&peer) != Some(&session) {
             return;
         }
-        if let ToReplica::Hello { volume, size, epoch, generation, member } = message {
-            return self.on_hello((peer, session), (volume, size), epoch, (generation, member));
+        if let ToReplica::Hello { volume, size, epoch, generation, terms } = message {
+            return self.on_hello((peer, session), (volume, size), epoch, (generation, terms));
         }
         let Role::Replica(replica) = &mut self.role else { return };
         let open = |link: &&mut Link| (link.peer, link.session, link.open) == (peer, session, true);
@@ -106,7 +110,7 @@ impl Volume {
                 if taken_out(VolumeFault::FlushedTooEarly) {
                     self.answer(session, ToPrimary::Flushed { flush });
                 }
-                self.start(Doing::ApplyFlush { session, flush }, Task::Flush);
+                self.hear(Item::Flush(flush));
             }
             ToReplica::Join { at, durable } => {
                 link.joining = Some((at, durable));
@@ -119,8 +123,8 @@ impl Volume {
         }
     }
 
-    fn on_hello(&mut self, from: (NodeId, u64), of: (u64, u64), epoch: Epoch, (generation, member): (u64, bool)) {
-        let (peer, session) = from;
+    fn on_hello(&mut self, from: (NodeId, u64), of: (u64, u64), epoch: Epoch, (generation, terms): (u64, Terms)) {
+        let ((peer, session), member) = (from, terms == Terms::Member);
         if let Some(why) = self.refusal(of, epoch, (generation, member)) {
             self.out.push(Command::ToPrimary { peer, session, message: ToPrimary::Refused { why } });
             return self.depose(epoch); // whoever leads later than we do
@@ -141,7 +145,8 @@ impl Volume {
         // Also if nothing has changed: what an older session changed may not be there yet (simulator, storm 5129).
         let saved = if changed { self.save() } else { self.newest() };
         let Role::Replica(replica) = &mut self.role else { return };
-        replica.link = Some(Link { peer, session, open: false, saved, joining: None, joined: None, top: 0 });
+        let ordered = terms == Terms::Asynchronous;
+        replica.link = Some(Link { peer, session, ordered, open: false, saved, joining: None, joined: None, top: 0 });
         self.drop_work();
     }
 
@@ -166,7 +171,7 @@ impl Volume {
     pub(crate) fn drop_work(&mut self) {
         let Role::Replica(replica) = &mut self.role else { return };
         replica.works.retain(|_, work| work.issued);
-        replica.locks = Locks::default();
+        (replica.locks, replica.order) = (Locks::default(), Box::default());
     }
 
     fn take_in(&mut self, work: Work) {
@@ -175,6 +180,12 @@ impl Volume {
             let Some(link) = replica.link.clone() else { return };
             return self.close(link.peer, link.session);
         }
+        self.hear(Item::Work(Box::new(work)));
+    }
+
+    /// Begins with `work` as soon as nothing else is written to its range. Returns its number.
+    pub(crate) fn begin_work(&mut self, work: Work) -> u64 {
+        let Role::Replica(replica) = &mut self.role else { unreachable!("only a replica has works") };
         replica.next += 1;
         let (id, range, digest) = (replica.next, work.range, work.digest.is_some());
         replica.works.insert(id, work);
@@ -182,6 +193,7 @@ impl Volume {
         if replica.locks.take(id, range) || taken_out(VolumeFault::NoLocksAtReplica) || out_of_turn {
             self.intend_work(id);
         }
+        id
     }
 
     fn intend_work(&mut self, id: u64) {
@@ -218,6 +230,7 @@ impl Volume {
     pub(crate) fn on_applied(&mut self, id: u64, ok: bool) {
         let Role::Replica(replica) = &mut self.role else { return };
         let Some(work) = replica.works.remove(&id) else { return };
+        replica.order.landed(id);
         self.bits.leave(work.range);
         let granted = replica.locks.release(id);
         if ok {
@@ -244,10 +257,11 @@ impl Volume {
     }
 
     pub(crate) fn on_apply_flushed(&mut self, session: u64, flush: u64, ok: bool) {
+        let Role::Replica(replica) = &mut self.role else { return };
         if ok {
+            replica.order.flushed((session, flush));
             return self.answer(session, ToPrimary::Flushed { flush });
         }
-        let Role::Replica(replica) = &mut self.role else { return };
         if let Some(link) = replica.link.clone().filter(|link| link.session == session) {
             self.journal(Event::DiskFailed);
             self.close(link.peer, session);
@@ -266,6 +280,7 @@ impl Volume {
         self.step_promotion();
         self.welcome();
         self.join();
+        self.go_on_in_order();
         self.issue_works();
     }
 

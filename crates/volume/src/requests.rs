@@ -2,7 +2,7 @@
 
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
-use crate::message::{Command, Op, Request, Source, Task, ToReplica};
+use crate::message::{Command, Op, Request, Source, Task, ToReplica, What};
 use crate::primary::{Flush, Key, Step, Waiting, Write};
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::NodeId;
@@ -95,7 +95,7 @@ impl Volume {
             if !peer.hears() || self.shape.touched(range).all(copied_later) {
                 continue;
             }
-            peer.unacked.insert(number, self.now);
+            peer.owes(number, self.now, if what == What::Data { range.len } else { 0 });
             let message = ToReplica::Write { number, what, range, durable };
             let (peer, session, bytes) = (*node, peer.session, Some(Source::Request(tag)));
             self.out.push(Command::ToReplica { peer, session, message, bytes });
@@ -151,10 +151,10 @@ impl Volume {
         let (flush, upto) = (primary.next, primary.number);
         primary.flushes.insert(flush, Flush { tag, upto, local: false, done: Vec::new() });
         primary.next_flush = self.now + self.config.flush_every;
-        let joined = primary.peers.iter().filter(|(_, peer)| peer.step == Step::Joined);
-        let joined: Vec<NodeId> = joined.map(|(node, _)| *node).collect();
+        let flushed = primary.peers.iter().filter(|(_, peer)| peer.is_flushed());
+        let flushed: Vec<NodeId> = flushed.map(|(node, _)| *node).collect();
         let covers = primary.covers();
-        for node in joined {
+        for node in flushed {
             self.send_flush(node, flush);
         }
         self.start(Doing::Flush { flush, covers }, Task::Flush);

@@ -2,7 +2,7 @@
 
 use crate::event::{Event, Unfit};
 use crate::fault::{VolumeFault, taken_out};
-use crate::message::Command;
+use crate::message::{Command, Terms};
 use crate::primary::{Peer, Primary, Step};
 use crate::replica::{Promotion, Replica};
 use crate::volume::{Doing, Role, Volume};
@@ -61,6 +61,7 @@ impl Volume {
         }
         self.bits.begin_session(Some(0));
         let peers = self.block.peers.into_iter().take(self.block.peer_count());
+        let peers = peers.map(|peer| (peer, self.config.asynchronous.contains(&peer)));
         self.role = Role::Primary(Box::new(Primary::new(epoch, self.now, peers)));
         self.journal(Event::Promoted { epoch });
         for (peer, session) in self.links.clone() {
@@ -81,13 +82,15 @@ impl Volume {
     }
 
     /// A copy that was told that it counts, and does not any more, is about to get parts of what it will have missed: it must hear
-    /// otherwise first (R5).
+    /// otherwise first (R5). So must an asynchronous one that counted until now: from here on it takes things in order.
     pub(crate) fn close_outsiders(&mut self) {
         let Role::Primary(primary) = &self.role else { return };
         let Some(members) = primary.members() else { return };
         let outside = |(node, peer): (&NodeId, &Peer)| {
             let under_way = !matches!(peer.step, Step::Away | Step::Refused | Step::Joined);
-            (under_way && peer.member && !members.contains(*node)).then_some((*node, peer.session))
+            let ordered = peer.asynchronous && peer.step == Step::Joined;
+            let told = peer.terms == Terms::Member && (under_way || ordered);
+            (told && !members.contains(*node)).then_some((*node, peer.session))
         };
         for (peer, session) in primary.peers.iter().filter_map(outside).collect::<Vec<_>>() {
             self.close(peer, session);
@@ -101,7 +104,7 @@ impl Volume {
         let Some((_, chosen)) = primary.sets.filter(|_| !primary.sealed) else { return };
         let (asked, since) = primary.wanted.unwrap_or((chosen, primary.began));
         let patience = |node: &NodeId| {
-            let Some(peer) = primary.peers.get(node) else { return false };
+            let Some(peer) = primary.peers.get(node).filter(|peer| !peer.asynchronous) else { return false };
             let grace = if peer.fresh && !peer.hears() { self.config.takeover_grace } else { self.config.grace };
             // Who was asked to go comes back as everybody does: equal, and flushed.
             let waited_for = peer.step == Step::Joined || now.saturating_sub(peer.away_since) < grace;

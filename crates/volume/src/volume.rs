@@ -27,6 +27,19 @@ pub struct VolumeConfig {
     pub disk_patience: Duration,
     /// What nobody has written to for so long is not taken for written to when the machine crashes.
     pub cool_after: Duration,
+    /// Copies that nobody waits for.
+    pub asynchronous: Vec<NodeId>,
+    /// How far they may be behind before they are left behind.
+    pub lag: Lag,
+}
+
+/// How far an asynchronous copy is behind, or may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Bytes that were written and that it has not answered for.
+    pub bytes: u64,
+    /// Since the oldest of them was written.
+    pub span: Duration,
 }
 
 /// What a disk task or a metadata write was for.
@@ -326,6 +339,18 @@ impl Volume {
             (peer.step == Step::Resyncing).then_some((*node, left * self.shape.block))
         };
         primary.peers.iter().filter_map(resyncing).collect()
+    }
+
+    /// How far each asynchronous copy is behind; one that is not written to: since when.
+    #[must_use]
+    pub fn lags(&self) -> Vec<(NodeId, Lag)> {
+        let Role::Primary(primary) = &self.role else { return Vec::new() };
+        let asynchronous = primary.peers.iter().filter(|(_, peer)| peer.asynchronous);
+        let lag = |(node, peer): (&NodeId, &Peer)| {
+            let away = Lag { bytes: 0, span: self.now.saturating_sub(peer.away_since) };
+            (*node, if peer.step == Step::Joined { peer.lag(self.now) } else { away })
+        };
+        asynchronous.map(lag).collect()
     }
 
     /// Where this copy stands.

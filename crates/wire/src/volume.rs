@@ -10,7 +10,7 @@ use crate::codec::{Malformed, Reader, Writer};
 use hotspare_core::{Epoch, NodeId};
 use hotspare_volume::geometry::{BLOCK, PIECE_BLOCKS};
 use hotspare_volume::layout::PEERS_MAX;
-use hotspare_volume::{Range, Refusal, ToPrimary, ToReplica, What};
+use hotspare_volume::{Range, Refusal, Terms, ToPrimary, ToReplica, What};
 
 /// Bytes of data in one message at most.
 pub const DATA_MAX: usize = (BLOCK * PIECE_BLOCKS) as usize;
@@ -31,10 +31,14 @@ pub enum Message<'a> {
 pub fn encode_to_replica(message: &ToReplica, data: &[u8]) -> Vec<u8> {
     let mut w = Writer(vec![0; 4]);
     match message {
-        ToReplica::Hello { volume, size, epoch, generation, member } => {
+        ToReplica::Hello { volume, size, epoch, generation, terms } => {
             w.u8(1);
             [*volume, *size, epoch.0, *generation].into_iter().for_each(|word| w.u64(word));
-            w.bool(*member);
+            w.u8(match terms {
+                Terms::Newcomer => 0,
+                Terms::Member => 1,
+                Terms::Asynchronous => 2,
+            });
         }
         ToReplica::Write { number, what, range, durable } => {
             w.u8(2);
@@ -147,7 +151,13 @@ pub fn decode(bytes: &[u8], extents: usize) -> Result<Message<'_>, Malformed> {
     let message = match kind {
         1 => {
             let [volume, size, epoch, generation] = [r.u64()?, r.u64()?, r.u64()?, r.u64()?];
-            ToReplica::Hello { volume, size, epoch: Epoch(epoch), generation, member: r.bool()? }
+            let terms = match r.u8()? {
+                0 => Terms::Newcomer,
+                1 => Terms::Member,
+                2 => Terms::Asynchronous,
+                value => return Err(Malformed::Unknown { what: "terms of a session", value }),
+            };
+            ToReplica::Hello { volume, size, epoch: Epoch(epoch), generation, terms }
         }
         2 => {
             let number = r.u64()?;
@@ -267,9 +277,10 @@ mod tests {
 
     fn to_replica() -> impl Strategy<Value = ToReplica> {
         let what = prop_oneof![Just(What::Data), Just(What::Discard), Just(What::Zeroes)];
+        let terms = prop_oneof![Just(Terms::Member), Just(Terms::Newcomer), Just(Terms::Asynchronous)];
         prop_oneof![
-            (any::<[u64; 4]>(), any::<bool>()).prop_map(|([volume, size, epoch, generation], member)| {
-                ToReplica::Hello { volume, size, epoch: Epoch(epoch), generation, member }
+            (any::<[u64; 4]>(), terms).prop_map(|([volume, size, epoch, generation], terms)| {
+                ToReplica::Hello { volume, size, epoch: Epoch(epoch), generation, terms }
             }),
             (any::<u64>(), what, range(), any::<bool>()).prop_map(|(number, what, range, durable)| ToReplica::Write {
                 number,

@@ -8,6 +8,7 @@
 //! | `members_are_whole` | and is marked as whole, and of the right generation | R3, R5 |
 //! | `half_is_marked` | a copy that does not count and gets parts of what it missed is marked as not whole | R5 |
 //! | `differences_are_marked` | where two copies differ one of them has that block marked, in memory and on disk | R2, R4 |
+//! | `asynchronous_is_a_past` | an asynchronous copy that says it is whole is what a disk would be that lost its power a while ago: what was flushed before the newest thing in it was asked for is there | decision 0027 |
 //! | `joined_are_equal` | joined copies that count are equal wherever nothing is under way | R5, R8 |
 //! | `completed_once` | a request ends once | |
 //! | `sealed_is_silent` | nothing is completed after the seal | R10 |
@@ -17,6 +18,7 @@ use crate::disk::{Cell, sectors};
 use crate::user::Pending;
 use crate::world::{GENERATION, VOLUME, World, id, index};
 use hotspare_volume::{Range, Volume, layout};
+use std::collections::HashMap;
 
 /// What was promised.
 pub struct Ledger {
@@ -28,28 +30,63 @@ pub struct Ledger {
     lost: Vec<u64>,
     /// The latest tenure that has begun.
     newest: u64,
+    /// Counts what was asked for and what was promised, in their order.
+    order: u64,
+    /// When each request was asked for, by that count.
+    asked: HashMap<Cell, u64>,
+    /// By sector: when its floor was raised, by that count, in which tenure, and to what.
+    raised: Vec<Vec<(u64, u64, Cell)>>,
 }
 
 impl Ledger {
     pub fn new(nodes: usize, sectors: usize) -> Ledger {
-        Ledger { floor: vec![0; sectors], acked: vec![vec![0; sectors]; nodes], lost: vec![0; nodes], newest: 0 }
+        Ledger {
+            floor: vec![0; sectors],
+            acked: vec![vec![0; sectors]; nodes],
+            lost: vec![0; nodes],
+            newest: 0,
+            order: 0,
+            asked: HashMap::new(),
+            raised: vec![Vec::new(); sectors],
+        }
+    }
+
+    /// A user asks for something new.
+    pub fn asked(&mut self, tag: Cell) {
+        self.order += 1;
+        self.asked.insert(tag, self.order);
+    }
+
+    fn raise(&mut self, at: usize, cell: Cell, epoch: u64) {
+        if self.floor[at] < cell {
+            self.order += 1;
+            self.floor[at] = cell;
+            self.raised[at].push((self.order, epoch, cell));
+        }
+    }
+
+    /// The oldest that whoever asked for `tag` could rely on in a sector.
+    fn floor_before(&self, at: usize, tag: Cell) -> Cell {
+        let asked = self.asked[&tag];
+        let known = |(order, epoch, _): &&(u64, u64, Cell)| *order < asked && *epoch <= tag >> 32;
+        self.raised[at].iter().rev().find(known).map_or(0, |(_, _, cell)| *cell)
     }
 
     /// A write is completed. What a copy had in its cache when it lost its power since, it need not have any more.
-    pub fn written(&mut self, write: &Pending, durable: bool, members: impl Iterator<Item = usize>) {
+    pub fn written(&mut self, write: &Pending, (durable, epoch): (bool, u64), members: impl Iterator<Item = usize>) {
         let (range, tag) = (write.request.range, write.request.tag);
         for node in members.filter(|node| self.lost[*node] < write.since).collect::<Vec<_>>() {
             sectors(range).for_each(|at| self.acked[node][at] = self.acked[node][at].max(tag));
         }
         if durable {
-            sectors(range).for_each(|at| self.floor[at] = self.floor[at].max(tag));
+            sectors(range).for_each(|at| self.raise(at, tag, epoch));
         }
     }
 
     /// Which sectors of what was `seen` are promised now, and were not before.
-    pub fn flushed(&mut self, seen: &[(usize, Cell)]) -> Vec<usize> {
+    pub fn flushed(&mut self, seen: &[(usize, Cell)], epoch: u64) -> Vec<usize> {
         let newer = seen.iter().filter(|(at, cell)| self.floor[*at] < *cell).copied().collect::<Vec<_>>();
-        newer.iter().for_each(|(at, cell)| self.floor[*at] = *cell);
+        newer.iter().for_each(|(at, cell)| self.raise(*at, *cell, epoch));
         newer.into_iter().map(|(at, _)| at).collect()
     }
 
@@ -94,6 +131,28 @@ pub fn set_is_good(world: &World) {
         let content = layout::read_superblocks(&disk.meta).map(|(_, content)| content);
         let good = content.is_ok_and(|content| content.whole && [0, GENERATION].contains(&content.generation));
         assert!(good, "members_are_whole: node {node} counts and says of itself {content:?}");
+    }
+}
+
+/// `asynchronous_is_a_past`. What is in its cache may be lost, and what is under way may land.
+pub fn asynchronous_is_a_past(world: &World) {
+    let nodes = (0..world.nodes.len()).filter(|node| world.profile.is_asynchronous(*node));
+    for node in nodes.filter(|node| !world.record.set.contains(id(*node))) {
+        let this = &world.nodes[node];
+        let content = layout::read_superblocks(&this.disk.meta).map(|(_, content)| content);
+        if !content.is_ok_and(|content| content.whole) {
+            continue;
+        }
+        let under_way = this.running.values().flat_map(|running| running.data.iter().copied());
+        let newest = this.disk.cells.iter().copied().chain(under_way).max().filter(|newest| *newest != 0);
+        let Some(newest) = newest else { continue };
+        for (at, cell) in this.disk.cells.iter().enumerate() {
+            let (found, floor) = (this.disk.at_worst(at).min(*cell), world.ledger.floor_before(at, newest));
+            assert!(
+                found >= floor,
+                "asynchronous_is_a_past: node {node} may have {found:x} in sector {at}, where {floor:x} was flushed before {newest:x} was asked for"
+            );
+        }
     }
 }
 
@@ -232,7 +291,9 @@ pub fn heals(world: &World) {
     assert!(!status.frozen && !status.sealed, "heals: {status:?}");
     for (peer, joined, _) in &status.peers {
         assert!(*joined, "heals: {peer:?} has not joined: {status:?}");
-        assert!(world.record.set.contains(*peer), "heals: {peer:?} does not count: {:?}", world.record);
+        let counts = world.record.set.contains(*peer);
+        let waited_for = !world.profile.is_asynchronous(index(*peer));
+        assert!(counts == waited_for, "heals: {peer:?} counts: {counts}: {:?}", world.record);
     }
     let user = world.nodes[leader].user.as_ref();
     let stuck = user.and_then(|user| user.pending.keys().next());

@@ -8,7 +8,7 @@ use crate::world::{GENERATION, Happening, MS, VOLUME, World, id, pair};
 use hotspare_core::{Epoch, NodeId, NodeSet};
 use hotspare_volume::bits::Bits;
 use hotspare_volume::layout::{self, PEERS_MAX, Superblock};
-use hotspare_volume::{Input, Task, Volume, VolumeConfig};
+use hotspare_volume::{Input, Lag, Task, Volume, VolumeConfig};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -107,6 +107,8 @@ impl World {
             flush_every: span(100),
             disk_patience: span(150),
             cool_after: span(60),
+            asynchronous: (0..self.profile.nodes).filter(|n| self.profile.is_asynchronous(*n)).map(id).collect(),
+            lag: Lag { bytes: 128 << 10, span: span(120) },
         };
         let now = Duration::from_nanos(self.now);
         self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
@@ -175,6 +177,7 @@ impl World {
                 self.handle(other, Input::Disconnected { peer: id(node), session });
             }
         }
+        invariants::asynchronous_is_a_past(self);
         if power {
             invariants::set_is_good(self);
         }

@@ -4,6 +4,8 @@
 pub struct Profile {
     pub name: &'static str,
     pub nodes: usize,
+    /// So many of them, the last ones, have copies that nobody waits for.
+    pub asynchronous: usize,
     /// The user writes where it is already writing.
     pub overlaps: bool,
     pub disk_errors: bool,
@@ -13,15 +15,38 @@ pub struct Profile {
     pub fault_every_ms: u64,
 }
 
+impl Profile {
+    /// Whether nobody waits for the copy of this node.
+    pub fn is_asynchronous(&self, node: usize) -> bool {
+        node + self.asynchronous >= self.nodes
+    }
+}
+
 pub fn all() -> Vec<Profile> {
-    let base =
-        Profile { name: "two-copies", nodes: 2, overlaps: false, disk_errors: false, rot: false, fault_every_ms: 800 };
+    let base = Profile {
+        name: "two-copies",
+        nodes: 2,
+        asynchronous: 0,
+        overlaps: false,
+        disk_errors: false,
+        rot: false,
+        fault_every_ms: 800,
+    };
     vec![
         base.clone(),
         Profile { name: "overlaps", overlaps: true, ..base.clone() },
         Profile { name: "three-copies", nodes: 3, overlaps: true, ..base.clone() },
         Profile { name: "bad-disks", disk_errors: true, rot: true, ..base.clone() },
-        Profile { name: "storm", nodes: 3, overlaps: true, disk_errors: true, rot: true, fault_every_ms: 200 },
+        Profile {
+            name: "storm",
+            nodes: 3,
+            overlaps: true,
+            disk_errors: true,
+            rot: true,
+            fault_every_ms: 200,
+            ..base.clone()
+        },
+        Profile { name: "far", nodes: 3, asynchronous: 1, overlaps: true, rot: true, ..base.clone() },
         Profile { name: "calm", overlaps: true, fault_every_ms: 3000, ..base },
     ]
 }

@@ -17,6 +17,8 @@ pub struct Stats {
     pub flushes: u64,
     pub joins: u64,
     pub drops: u64,
+    /// Asynchronous copies that were further behind than they may be.
+    pub left_behind: u64,
     pub copied: u64,
     /// Blocks that were compared while they were written to.
     pub compared: u64,
@@ -38,6 +40,7 @@ impl Stats {
         self.flushes += other.flushes;
         self.joins += other.joins;
         self.drops += other.drops;
+        self.left_behind += other.left_behind;
         self.copied += other.copied;
         self.compared += other.compared;
         self.seconds += other.seconds;
@@ -59,6 +62,7 @@ impl std::fmt::Display for Stats {
             flushes,
             joins,
             drops,
+            left_behind,
             copied,
             seconds,
             compared,
@@ -69,7 +73,7 @@ impl std::fmt::Display for Stats {
         )?;
         write!(
             f,
-            "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, blocks to copy {copied}, compared {compared}, "
+            "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, left behind {left_behind}, blocks to copy {copied}, compared {compared}, "
         )?;
         write!(f, "events {events}, hours {}", seconds / 3600)
     }

@@ -181,6 +181,7 @@ impl World {
             Some(Happening::Check) => {
                 invariants::pairs_are_covered(self);
                 invariants::joined_are_equal(self);
+                invariants::asynchronous_is_a_past(self);
                 self.at(self.now + 20 * MS, Happening::Check);
             }
             Some(Happening::Fault) => crate::faults::strike(self),
@@ -283,6 +284,7 @@ impl World {
         let this = &mut self.nodes[node];
         let Some(user) = this.user.as_mut().filter(|user| !user.waits && !this.sealed && !this.quiet) else { return };
         if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, (overlaps, rests), self.now) {
+            self.ledger.asked(request.tag);
             self.handle(node, Input::Request(request));
         }
     }
@@ -475,6 +477,7 @@ impl World {
 
     fn complete(&mut self, node: usize, tag: u64, ok: bool) {
         let acks = self.nodes[node].client.map(|client| client.acks());
+        let epoch = tag >> 32;
         let sealed = self.nodes[node].sealed;
         let Some(user) = &mut self.nodes[node].user else { return };
         let pending = user.pending.remove(&tag);
@@ -498,14 +501,14 @@ impl World {
             Op::Write { durable, .. } => {
                 self.stats.writes += 1;
                 let members = acks.unwrap_or_else(|| NodeSet::only(id(node)));
-                self.ledger.written(&pending, durable, members.iter().map(index).chain([node]));
+                self.ledger.written(&pending, (durable, epoch), members.iter().map(index).chain([node]));
                 if durable {
                     invariants::flushed_is_kept(self, sectors(pending.request.range));
                 }
             }
             Op::Flush => {
                 self.stats.flushes += 1;
-                let raised = self.ledger.flushed(&pending.seen);
+                let raised = self.ledger.flushed(&pending.seen, epoch);
                 invariants::flushed_is_kept(self, raised.into_iter());
             }
         }
@@ -554,6 +557,7 @@ impl World {
             Event::DiskHangs { .. } => self.stats.hangs += 1,
             Event::Joined { .. } => self.stats.joins += 1,
             Event::Dropped { .. } => self.stats.drops += 1,
+            Event::LeftBehind { .. } => self.stats.left_behind += 1,
             Event::ResyncBegins { blocks, .. } => self.stats.copied += blocks,
             Event::DiskFailed if self.nodes[node].client.is_some() => {
                 if let Some(epoch) = self.nodes[node].client.map(|client| client.epoch) {

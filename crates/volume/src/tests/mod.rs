@@ -1,5 +1,6 @@
 //! The volume rule by rule: two copies, A and B, on a perfect network, disks that answer at once unless a test holds them up.
 
+mod asynchronous;
 mod degrade;
 mod requests;
 mod sessions;
@@ -57,6 +58,8 @@ fn copy(me: NodeId, other: NodeId, change: impl Fn(&mut Superblock)) -> Volume {
         flush_every: Duration::from_secs(1),
         disk_patience: Duration::from_secs(5),
         cool_after: Duration::from_secs(5),
+        asynchronous: Vec::new(),
+        lag: Lag { bytes: 1 << 20, span: Duration::from_secs(10) },
     };
     Volume::new(config, Duration::ZERO, (1, block), bits)
 }

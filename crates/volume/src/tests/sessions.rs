@@ -3,7 +3,7 @@
 use super::*;
 
 fn hello(epoch: u64) -> ToReplica {
-    ToReplica::Hello { volume: 7, size: SIZE, epoch: Epoch(epoch), generation: GENERATION, member: true }
+    ToReplica::Hello { volume: 7, size: SIZE, epoch: Epoch(epoch), generation: GENERATION, terms: Terms::Member }
 }
 
 /// What B answers to `message` in a fresh session with A.
@@ -43,7 +43,8 @@ fn who_is_not_listened_to() {
         refused(Refusal::OtherGeneration(0)),
         "it counts and has lost its data"
     );
-    let stranger = ToReplica::Hello { volume: 7, size: SIZE, epoch: Epoch(1), generation: GENERATION, member: false };
+    let stranger =
+        ToReplica::Hello { volume: 7, size: SIZE, epoch: Epoch(1), generation: GENERATION, terms: Terms::Newcomer };
     let mut blank = answer(b(|block| (block.generation, block.whole) = (0, false)), stranger);
     assert!(matches!(blank.pop(), Some(ToPrimary::Welcome { differs }) if differs[0] == u64::MAX), "all of it differs");
     assert!(answer(b(|_| {}), ToReplica::Flush { flush: 1 }).is_empty(), "before hello");
