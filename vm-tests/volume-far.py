@@ -41,7 +41,7 @@ with subtest("a third candidate far away: it gets everything, follows, and does 
     copy = wait_follows(alpha)
     t.assertEqual((copy["behind"]["bytes_most"], copy["behind"]["milliseconds_most"]), (1 << 20, 20000))
     wait_equal(alpha, beta)
-    alpha.succeed("hotspare-replicate status data | grep -A1 'witness: follows, does not count' | grep 'ms behind; left behind from 1048576 bytes or 20000 ms on'")
+    alpha.wait_until_succeeds("hotspare-replicate status data | grep -A1 'witness: follows, does not count' | grep 'ms behind; left behind from 1048576 bytes or 20000 ms on'")
     wait_writes(alpha)
 
 with subtest("the way to it is cut: nobody waits, and it follows again when there is one"):
