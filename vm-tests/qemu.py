@@ -64,7 +64,7 @@ class Qemu(Nspawn):
 
     def __init__(self, name: str, number: int, tree: Path, work: Path, log: Log, hosts: str) -> None:
         super().__init__(name, number, tree, work, log, hosts)
-        self.folder = work / name
+        self.folder, self.data_mb = work / name, DATA_MB
         self.disks = [self.folder / name for name in ("system.img", "data.img", "other.img")]
         self.agent: socket.socket | None = None
         self.heard = b""
@@ -88,7 +88,7 @@ class Qemu(Nspawn):
         """Before the first start: runs `command` in the machine's tree, at the speed of this one, and makes a file system of `folder`
         on the data disk. It leaves room behind it."""
         sh("chroot", str(self.root), "/bin/bash", "-c", command)
-        sh("mke2fs", "-q", "-t", "ext4", "-d", str(self.root / folder.lstrip("/")), str(self.disks[1]), f"{DATA_MB - 4}M")
+        sh("mke2fs", "-q", "-t", "ext4", "-d", str(self.root / folder.lstrip("/")), str(self.disks[1]), f"{self.data_mb - 4}M")
 
     def _boot_files(self) -> tuple[Path, Path]:
         boot = self.root / "boot"
@@ -106,7 +106,7 @@ class Qemu(Nspawn):
             sh("mke2fs", "-q", "-t", "ext4", "-d", str(self.root), str(self.disks[0]), "3500M")
             for disk in self.disks[1:]:
                 with disk.open("ab") as file:
-                    file.truncate(DATA_MB << 20)
+                    file.truncate(self.data_mb << 20)
         self._wire()
         kernel, initrd = self._boot_files()
         port = self.folder / "agent.sock"

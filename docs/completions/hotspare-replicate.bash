@@ -22,6 +22,9 @@ _hotspare__replicate() {
             hotspare__replicate,help)
                 cmd="hotspare__replicate__subcmd__help"
                 ;;
+            hotspare__replicate,resize)
+                cmd="hotspare__replicate__subcmd__resize"
+                ;;
             hotspare__replicate,run)
                 cmd="hotspare__replicate__subcmd__run"
                 ;;
@@ -39,6 +42,9 @@ _hotspare__replicate() {
                 ;;
             hotspare__replicate__subcmd__help,help)
                 cmd="hotspare__replicate__subcmd__help__subcmd__help"
+                ;;
+            hotspare__replicate__subcmd__help,resize)
+                cmd="hotspare__replicate__subcmd__help__subcmd__resize"
                 ;;
             hotspare__replicate__subcmd__help,run)
                 cmd="hotspare__replicate__subcmd__help__subcmd__run"
@@ -59,7 +65,7 @@ _hotspare__replicate() {
 
     case "${cmd}" in
         hotspare__replicate)
-            opts="-h --config --node --help create run serve verify status help"
+            opts="-h --config --node --help create run serve verify resize status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -99,7 +105,7 @@ _hotspare__replicate() {
             return 0
             ;;
         hotspare__subcmd__replicate__subcmd__help)
-            opts="create run serve verify status help"
+            opts="create run serve verify resize status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -127,6 +133,20 @@ _hotspare__replicate() {
             return 0
             ;;
         hotspare__subcmd__replicate__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__replicate__subcmd__help__subcmd__resize)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -185,6 +205,20 @@ _hotspare__replicate() {
         hotspare__subcmd__replicate__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__replicate__subcmd__resize)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

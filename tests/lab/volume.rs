@@ -16,12 +16,22 @@ const DEPTH: u64 = 16;
 const USAGE: &str = "lab-volume find SOCKET FILE   notes in FILE.found what is there, and renames FILE to FILE.before
 lab-volume write SOCKET FILE  writes until it is killed or fails; FILE holds the number that was acknowledged last
 lab-volume check FILE NUMBER  whether all records up to NUMBER were there, by FILE.found; prints the newest one
-lab-volume read SOCKET        reads everything";
+lab-volume read SOCKET        reads everything
+lab-volume size SOCKET        how many bytes there are";
 
 struct Volume(UnixStream);
 
 impl Volume {
     fn open(path: &str) -> io::Result<Volume> {
+        Ok(Volume::greet(path)?.0)
+    }
+
+    fn size(path: &str) -> io::Result<u64> {
+        Ok(Volume::greet(path)?.1)
+    }
+
+    /// A connection, and how many bytes there are.
+    fn greet(path: &str) -> io::Result<(Volume, u64)> {
         let mut wire = UnixStream::connect(path)?;
         let mut greeting = [0; 18];
         wire.read_exact(&mut greeting)?;
@@ -29,7 +39,7 @@ impl Volume {
         wire.write_all(&[b"IHAVEOPT".as_slice(), &1_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat())?;
         let mut export = [0; 10];
         wire.read_exact(&mut export)?;
-        Ok(Volume(wire))
+        Ok((Volume(wire), u64::from_be_bytes(*export.first_chunk().expect("longer"))))
     }
 
     fn ask(&mut self, kind: u16, handle: u64, place: u64, data: &[u8]) -> io::Result<()> {
@@ -136,6 +146,7 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["find", socket, file] => find(socket, file),
         ["write", socket, file] => write(socket, file),
+        ["size", socket] => Volume::size(socket).map(|size| println!("{size}")),
         ["read", socket] => Volume::open(socket).and_then(|mut volume| numbers(&mut volume)).map(drop),
         ["check", file, number] => match number.trim().parse() {
             Ok(number) => check(file, number).map(|newest| println!("{newest}")),

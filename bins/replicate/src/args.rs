@@ -47,6 +47,12 @@ pub enum Act {
         #[arg(value_name = "VOLUME")]
         volume: String,
     },
+    /// Show its user as much as all copies have room for. On the node that leads, when every backing was made larger and every
+    /// hotspare-replicate@VOLUME.service restarted. The file system on it is made larger after that, by its own tool.
+    Resize {
+        #[arg(value_name = "VOLUME")]
+        volume: String,
+    },
     /// Say how the copies are.
     Status {
         #[arg(value_name = "VOLUME")]

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //!  | data: the volume as its user sees it ................. | superblocks, pages (room for seven other copies) |
-//!  0                                                        size                                              end
+//!  0                                                        room                                              end
 //! ```
+//! When it is made larger, metadata moves to the new end before anything else happens ([`Backing::move_to_end`]).
 
 use crate::buffer::{ALIGN, Buffer};
 use hotspare_daemon::{Exit, Failure};
@@ -30,8 +31,10 @@ pub struct Backing {
     data: File,
     /// For metadata and durable writes: on the disk when the call returns.
     durable: File,
-    /// Where the metadata begins: the size of the volume.
-    pub size: u64,
+    /// Bytes of all of it.
+    pub total: u64,
+    /// Where the metadata begins: what there is room for.
+    pub room: u64,
     is_device: bool,
     /// On a file system in memory.
     pub in_memory: bool,
@@ -91,15 +94,15 @@ impl Backing {
         let in_memory = !is_device && fstatfs(&data).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC);
         let durable = open(OFlag::O_DSYNC).map_err(failed("cannot open it"))?;
         let total = length(&durable, is_device).map_err(failed("cannot tell how long it is"))?;
-        let size = data_bytes(total);
-        if size < BLOCK {
+        let room = data_bytes(total);
+        if room < BLOCK {
             let least = BLOCK + layout::metadata_bytes(&shape(BLOCK), PEERS_MAX);
             return Err(Failure::new(
                 Exit::DataErr,
                 format!("{shown} has {total} bytes; a copy takes at least {least}"),
             ));
         }
-        Ok(Backing { path: path.to_owned(), data, durable, size, is_device, in_memory, _lock: lock })
+        Ok(Backing { path: path.to_owned(), data, durable, total, room, is_device, in_memory, _lock: lock })
     }
 
     /// What a flush is asked of.
@@ -117,16 +120,68 @@ impl Backing {
     /// If it cannot be read; inside, if it cannot be believed.
     pub fn superblock(&self) -> io::Result<Result<(u64, Superblock), Unusable>> {
         let mut sheets = vec![0; 2 * SHEET];
-        self.durable.read_exact_at(&mut sheets, self.size)?;
+        self.durable.read_exact_at(&mut sheets, self.room)?;
         Ok(layout::read_superblocks(&sheets))
+    }
+
+    /// The same, where it may have been made larger since it was `noted` to have so many bytes: the newer of what is at its end and what
+    /// is where that was.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn find(&mut self, noted: Option<u64>) -> io::Result<Result<(u64, Superblock), Unusable>> {
+        let (at_end, end) = (self.superblock()?, self.room);
+        let Some(former) = noted.filter(|noted| *noted < self.total).map(data_bytes).filter(|room| *room >= BLOCK)
+        else {
+            return Ok(at_end);
+        };
+        self.room = former;
+        let there = self.superblock()?;
+        let older = matches!((&at_end, &there), (Ok((end, _)), Ok((there, _))) if end >= there);
+        if older || there.is_err() {
+            self.room = end;
+            return Ok(at_end);
+        }
+        Ok(there)
+    }
+
+    /// Moves the metadata of a copy that was made larger to its end. Whatever happens meanwhile, one of the two places has all of it:
+    /// the old one is not touched. Returns the number of its superblock, and whether anything moved.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn move_to_end(
+        &mut self,
+        (sequence, content): (u64, &Superblock),
+        noted: Option<u64>,
+    ) -> io::Result<(u64, bool)> {
+        let end = data_bytes(self.total);
+        // The two places must not overlap.
+        if self.room == end || noted.is_none_or(|noted| end < noted) {
+            return Ok((sequence, false));
+        }
+        let (former, shape) = (self.bits(content), content.geometry(end));
+        for peer in 0..content.peer_count() {
+            for page in 0..shape.pages() {
+                let words = former.of(peer).iter().copied().chain(std::iter::repeat(0)).skip(page * PAGE_WORDS);
+                let sheet = layout::page(content.volume, peer, page, words.take(PAGE_WORDS));
+                self.durable.write_all_at(&sheet, end + layout::page_at(&shape, peer, page))?;
+            }
+        }
+        for sequence in [sequence + 1, sequence + 2] {
+            let (at, bytes) = layout::superblock(sequence, content);
+            self.durable.write_all_at(&bytes, end + at)?;
+        }
+        self.room = end;
+        Ok((sequence + 2, true))
     }
 
     /// The bits of the other copies; a page that cannot be read means that all of it may differ.
     pub fn bits(&self, content: &Superblock) -> Bits {
-        let shape = content.geometry();
+        let shape = content.geometry(self.room);
         let read = |peer, page| {
             let mut sheet = vec![0; SHEET];
-            let at = self.size + layout::page_at(&shape, peer, page);
+            let at = self.room + layout::page_at(&shape, peer, page);
             self.durable.read_exact_at(&mut sheet, at).ok()?;
             layout::read_page(content.volume, peer, page, &sheet)
         };
@@ -138,7 +193,7 @@ impl Backing {
     /// # Errors
     /// Those of the disk.
     pub fn write_meta(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.durable.write_all_at(bytes, self.size + at)
+        self.durable.write_all_at(bytes, self.room + at)
     }
 
     /// # Errors
@@ -196,6 +251,7 @@ fn length(file: &File, is_device: bool) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hotspare_core::{Epoch, NodeId};
 
     #[test]
     fn data_and_metadata_fit_and_little_is_wasted() {
@@ -227,6 +283,62 @@ mod tests {
         backing.zero(Range { at: 0, len: 4096 }, true, false).unwrap();
         assert_eq!(backing.read(Range { at: 0, len: 8192 }).unwrap().bytes(), [[0; 4096], [7; 4096]].concat());
         backing.flush().unwrap();
+    }
+
+    #[test]
+    fn metadata_moves_to_the_new_end_and_a_move_that_was_cut_off_begins_anew() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (small, large) = (4 << 20, 600 << 20);
+        file.as_file().set_len(small).unwrap();
+        let mut backing = Backing::open(file.path()).unwrap();
+        let mut peers = [NodeId::default(); PEERS_MAX];
+        peers[..2].copy_from_slice(&[NodeId(7), NodeId(8)]);
+        let (size, node, min_epoch) = (backing.room, NodeId(3), Epoch(5));
+        let content = Superblock { volume: 1, node, peers, size, block: BLOCK, generation: 9, min_epoch, whole: true };
+        let shape = content.geometry(size);
+        let marked = Bits::new(shape, 2, |peer, _| Some(vec![if peer == 0 { 6 } else { 0 }; PAGE_WORDS]));
+        for peer in [0, 1] {
+            backing.write_meta(layout::page_at(&shape, peer, 0), &marked.page(1, peer, 0)).unwrap();
+        }
+        for sequence in [4, 5] {
+            let (at, bytes) = layout::superblock(sequence, &content);
+            backing.write_meta(at, &bytes).unwrap();
+        }
+        assert_eq!(backing.find(Some(small)).unwrap(), Ok((5, content)));
+        assert_eq!(backing.move_to_end((5, &content), Some(small)).unwrap(), (5, false), "it is there");
+        drop(backing);
+        file.as_file().set_len(large).unwrap();
+        let mut lost = Backing::open(file.path()).unwrap();
+        assert!(lost.find(None).unwrap().is_err(), "nobody knows where to look");
+        drop(lost);
+        for cut_off in [true, false] {
+            let mut backing = Backing::open(file.path()).unwrap();
+            assert_eq!(backing.find(Some(small)).unwrap(), Ok((5, content)));
+            assert_eq!(backing.move_to_end((5, &content), Some(small)).unwrap(), (7, true));
+            let end = backing.room;
+            assert!(end > 590 << 20);
+            if cut_off {
+                backing.durable.write_all_at(&[0x5a; SHEET], end + SHEET as u64).unwrap(); // its second superblock
+            }
+        }
+        for noted in [small, large] {
+            let mut backing = Backing::open(file.path()).unwrap();
+            assert_eq!(
+                backing.find(Some(noted)).unwrap(),
+                Ok((7, content)),
+                "the newer one, wherever it is looked for"
+            );
+            let bits = backing.bits(&content);
+            assert_eq!(
+                (bits.count(0), bits.count(1), bits.of(0)[0]),
+                (2, 0, 6),
+                "what was marked, and nothing of what is new"
+            );
+        }
+        file.as_file().set_len(large + 4096).unwrap();
+        let mut backing = Backing::open(file.path()).unwrap();
+        backing.find(Some(large)).unwrap().unwrap();
+        assert_eq!(backing.move_to_end((7, &content), Some(large)).unwrap(), (7, false), "the places would overlap");
     }
 
     #[test]

@@ -90,6 +90,7 @@ mod tests {
             group: "default".into(),
             backing: "/dev/x".into(),
             bytes: 1,
+            room: 1,
             role: "primary".into(),
             state: "serves".into(),
             epoch: 7,

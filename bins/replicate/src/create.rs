@@ -1,6 +1,7 @@
 //! Making a copy, and looking whether one is what the configuration says.
 
-use crate::backing::Backing;
+use crate::backing::{Backing, data_bytes};
+use crate::length;
 use crate::place;
 use hotspare_config::{Group, Node, Volume};
 use hotspare_core::{Epoch, NodeId};
@@ -28,7 +29,10 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
     let path = place(group, volume, me)?;
     let shown = path.display();
     let mut backing = Backing::open(path)?;
-    let found = backing.superblock().map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
+    let folder = Path::new(length::FOLDER);
+    let found = backing
+        .find(length::noted(folder, &volume.name))
+        .map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
     if let (Ok((_, content)), false) = (&found, again) {
         let message = format!(
             "{shown} has a copy of a volume already (epoch {}, {}); --again makes a new one, and what it has is lost",
@@ -38,19 +42,21 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
         return Err(Failure::new(Exit::CantCreate, message));
     }
     if let Some(kind) = format {
-        let size = backing.size;
+        let size = data_bytes(backing.total);
         drop(backing); // or mkfs finds it in use
         make_file_system(kind, path, size)?;
         backing = Backing::open(path)?;
     } else if first {
+        backing.room = data_bytes(backing.total);
         let head =
             backing.read(Range { at: 0, len: BLOCK }).map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
-        fits(&shown.to_string(), head.bytes(), backing.size)?;
+        fits(&shown.to_string(), head.bytes(), backing.room)?;
     }
     let mut peers = [NodeId::default(); PEERS_MAX];
     let others = group.candidates.iter().filter(|name| **name != me.name);
     peers.iter_mut().zip(others).for_each(|(peer, name)| *peer = NodeId::of(name));
-    let (node, size) = (me.id, backing.size);
+    backing.room = data_bytes(backing.total); // not where an older copy was
+    let (node, size) = (me.id, backing.room);
     let content = Superblock {
         volume: volume.id,
         node,
@@ -61,7 +67,7 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
         min_epoch: Epoch(0),
         whole: first,
     };
-    let shape = content.geometry();
+    let shape = content.geometry(backing.room);
     let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
     // Pages that are no pages: all of it may differ.
     for page in 0..shape.pages() * content.peer_count() {
@@ -72,6 +78,8 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
         let (at, bytes) = layout::superblock(sequence, &content);
         backing.write_meta(at, &bytes).map_err(failed())?;
     }
+    let noted = length::note(folder, &volume.name, backing.total);
+    noted.map_err(Exit::CantCreate.why(format!("cannot write {}", length::path(folder, &volume.name).display())))?;
     let what = if first { "the data is here" } else { "empty, until the one that has the data has copied it here" };
     println!("{shown}: a copy of \"{}\", {size} bytes for its user; {what}", volume.name);
     Ok(Exit::Done)
@@ -132,8 +140,13 @@ fn fits(shown: &str, head: &[u8], size: u64) -> Result<(), Failure> {
 }
 
 /// Why metadata cannot be used, and what to do.
-pub fn unusable(shown: &str, volume: &str, why: Unusable) -> Failure {
+pub fn unusable(shown: &str, volume: &str, why: Unusable, noted: bool) -> Failure {
     let help = match why {
+        Unusable::Absent | Unusable::Damaged if !noted => format!(
+            "make one: hotspare-replicate create {volume} (with --first where the data is). Or, if there was one and the device was made \
+             larger since: write its former length in bytes to {}",
+            length::path(Path::new(length::FOLDER), volume).display()
+        ),
         Unusable::Absent => format!("make one: hotspare-replicate create {volume} (with --first where the data is)"),
         Unusable::OtherVersion(_) => "install the version of hotspare that wrote it".into(),
         Unusable::Damaged | Unusable::Nonsense => {
@@ -144,7 +157,7 @@ pub fn unusable(shown: &str, volume: &str, why: Unusable) -> Failure {
 }
 
 /// Whether what was found is this node's copy of this volume.
-pub fn belongs(shown: &str, content: &Superblock, volume: &Volume, me: &Node, size: u64) -> Result<(), Failure> {
+pub fn belongs(shown: &str, content: &Superblock, volume: &Volume, me: &Node, room: u64) -> Result<(), Failure> {
     let wrong = |what: String| Err(Failure::new(Exit::DataErr, format!("{shown}: {what}")));
     if content.volume != volume.id {
         return wrong(format!("it is a copy of another volume, or of another cluster's \"{}\"", volume.name));
@@ -152,11 +165,8 @@ pub fn belongs(shown: &str, content: &Superblock, volume: &Volume, me: &Node, si
     if content.node != me.id {
         return wrong(format!("it is another node's copy, not that of {}: was the disk moved?", me.name));
     }
-    if content.size != size {
-        return wrong(format!(
-            "it was made for {} bytes and has room for {size} now: growing is not supported yet",
-            content.size
-        ));
+    if content.size > room {
+        return wrong(format!("it is of {} bytes and has room for {room}: make it as large as it was", content.size));
     }
     Ok(())
 }
@@ -175,7 +185,7 @@ pub fn take_in(backing: &Backing, content: &mut Superblock, group: &Group, me: &
         let free = content.peers.iter().position(|peer| *peer == NodeId::default());
         let place = free.or_else(|| content.peers.iter().position(|peer| !candidates.contains(peer)));
         let place = place.expect("a group has no more candidates than a volume has places for copies");
-        let shape = content.geometry();
+        let shape = content.geometry(backing.room);
         for page in 0..shape.pages() {
             backing.write_meta(layout::page_at(&shape, place, page), &[0; layout::SHEET])?;
         }
@@ -253,7 +263,7 @@ mod tests {
         let backing = Backing::open(file.path()).unwrap();
         let mut peers = [NodeId::default(); PEERS_MAX];
         peers[0] = NodeId::of("beta");
-        let (size, node) = (backing.size, NodeId::of("alpha"));
+        let (size, node) = (backing.room, NodeId::of("alpha"));
         let (generation, min_epoch) = (1, Epoch(1));
         let mut content = Superblock { volume: 1, node, peers, size, block: BLOCK, generation, min_epoch, whole: true };
         let take = |content: &mut Superblock, candidates: &str| {
@@ -263,7 +273,7 @@ mod tests {
         };
         assert!(!take(&mut content, "candidates \"alpha\" \"beta\""), "nobody is new");
         // What a former owner of the second place had: equal.
-        let shape = content.geometry();
+        let shape = content.geometry(backing.room);
         let equal = hotspare_volume::bits::Bits::new(shape, 2, |_, _| Some(vec![0; layout::PAGE_WORDS])).page(1, 1, 0);
         backing.write_meta(layout::page_at(&shape, 1, 0), &equal).unwrap();
         let seen = |content: &Superblock| backing.bits(content).count(1);

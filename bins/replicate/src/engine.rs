@@ -11,13 +11,15 @@
 //! Before each step it looks at the lease's page: from 8/12 on nothing is completed, at 9/12 everything fails (R10), with nobody
 //! else's help.
 
+mod report;
+
 use crate::buffer::{Buffer, Shared};
 use crate::clients::{Clients, Piece};
 use crate::disk::{Disk, Job, RING};
 use crate::lease::{Standing, Tenancy};
 use crate::peers::Line;
 use crate::progress::Progress;
-use crate::role::{self, Ask, Behind, Copy, Status, Tell};
+use crate::role::{self, Ask, Tell};
 use crate::sockets::{BELL, Poll};
 use crate::story;
 use hotspare_config::Config;
@@ -29,7 +31,7 @@ use hotspare_wire::volume::Message;
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
@@ -90,8 +92,8 @@ pub struct Engine {
     pub words: Sender<Word>,
     /// What the bus is told.
     told: Told,
-    /// In bytes, and in extents.
-    pub size: u64,
+    /// Bytes that clients are told of.
+    size: Arc<AtomicU64>,
     pub extents: usize,
     /// Clients may be greeted.
     serving_flag: Arc<AtomicBool>,
@@ -110,6 +112,8 @@ pub struct Engine {
     copies: Option<Copies>,
     /// Who waits for the end of a look at all copies.
     verifiers: Vec<Sender<Tell>>,
+    /// And for the volume to be larger.
+    resizers: Vec<Sender<Tell>>,
     progress: Progress,
     next_look: Duration,
     worth: Option<(bool, bool)>,
@@ -120,10 +124,10 @@ impl Engine {
     /// An engine around a copy that is not written to.
     pub fn new(
         (config, group, name): (Config, String, String),
-        (backing, size): (String, u64),
+        backing: String,
         me: NodeId,
         (volume, disk): (Volume, Disk),
-        (serving_flag, words, told): (Arc<AtomicBool>, Sender<Word>, Told),
+        (serving_flag, size, words, told): (Arc<AtomicBool>, Arc<AtomicU64>, Sender<Word>, Told),
     ) -> Engine {
         Engine {
             config,
@@ -149,6 +153,7 @@ impl Engine {
             serving: None,
             copies: None,
             verifiers: Vec::new(),
+            resizers: Vec::new(),
             progress: Progress::default(),
             next_look: Duration::ZERO,
             worth: None,
@@ -394,7 +399,17 @@ impl Engine {
         self.why = story::tell(&self.config, (&self.group, &self.name), event);
         notify::status_soon(self.why.clone());
         match event {
+            Event::Grown { size } => {
+                self.size.store(size, Ordering::Release);
+                self.next_look = Duration::ZERO; // the holder hears of it at once
+                self.answer_all(|engine| &mut engine.resizers, &Tell::Resized { bytes: size });
+            }
+            Event::NotGrown { .. } => {
+                let reason = self.why.clone();
+                self.answer_all(|engine| &mut engine.resizers, &Tell::Refused { reason });
+            }
             Event::Serving { epoch, .. } => {
+                self.size.store(self.volume.status().size, Ordering::Release);
                 self.serving_flag.store(true, Ordering::Release);
                 if let Err(error) = std::fs::write(role::open_path(&self.name), "") {
                     tracing::error!(
@@ -410,12 +425,12 @@ impl Engine {
                 self.serving = None;
             }
             Event::Verified { compared, differ } => {
-                for answer in self.verifiers.drain(..) {
-                    let _ = answer.send(Tell::Verified { compared, differ });
-                }
+                self.answer_all(|engine| &mut engine.verifiers, &Tell::Verified { compared, differ });
             }
             Event::Sealed { .. } => {
-                self.nothing_is_verified();
+                let gone = Tell::Refused { reason: "the role has gone, and nothing came of it".into() };
+                self.answer_all(|engine| &mut engine.verifiers, &gone);
+                self.answer_all(|engine| &mut engine.resizers, &gone);
                 let reason = "the lease is over, or the disk failed: see the journal".into();
                 self.answer(Tell::Refused { reason });
             }
@@ -423,10 +438,10 @@ impl Engine {
         }
     }
 
-    fn nothing_is_verified(&mut self) {
-        for answer in self.verifiers.drain(..) {
-            let _ =
-                answer.send(Tell::Refused { reason: "the role has gone: what was looked at does not count".into() });
+    /// Tells everybody who waits.
+    fn answer_all(&mut self, who: impl Fn(&mut Engine) -> &mut Vec<Sender<Tell>>, tell: &Tell) {
+        for answer in std::mem::take(who(self)) {
+            let _ = answer.send(tell.clone());
         }
     }
 
@@ -458,6 +473,13 @@ impl Engine {
             Ask::Verify if self.volume.status().serving => {
                 self.verifiers.push(answer);
                 self.handle(Input::Verify);
+            }
+            Ask::Resize if !self.resizers.is_empty() => {
+                let _ = answer.send(Tell::Refused { reason: "that is under way already".into() });
+            }
+            Ask::Resize => {
+                self.resizers.push(answer);
+                self.handle(Input::Grow);
             }
             Ask::Verify => {
                 let reason = "this copy is not the one that is written to: ask there (hotspare status)".into();
@@ -532,59 +554,5 @@ impl Engine {
         self.clients.hang_up();
         self.handle(Input::Demote);
         self.pieces.clear();
-    }
-
-    fn look_at_progress(&mut self) {
-        let now = self.now();
-        if now >= self.next_look {
-            self.next_look = now + Duration::from_secs(1);
-            self.progress.look(now, &self.volume.to_copy());
-            let status = self.status();
-            let new = crate::bus::of(&status);
-            self.answer(Tell::Status(Box::new(status)));
-            self.told.send_if_modified(|old| {
-                *old != new && {
-                    *old = new;
-                    true
-                }
-            });
-        }
-    }
-
-    fn status(&self) -> Status {
-        let (status, to_copy, lags) = (self.volume.status(), self.volume.to_copy(), self.volume.lags());
-        let most = self.config.volume(&self.name).map(|(_, volume)| &volume.asynchronous);
-        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let behind = |node: &NodeId| {
-            let (_, lag) = lags.iter().find(|(other, _)| other == node)?;
-            let (bytes_most, milliseconds_most) = most.map(|most| (most.lag_bytes, millis(most.lag)))?;
-            Some(Behind { bytes: lag.bytes, milliseconds: millis(lag.span), bytes_most, milliseconds_most })
-        };
-        let chosen =
-            self.copies.as_ref().filter(|copies| Some(copies.epoch) == status.primary).map(|copies| copies.chosen);
-        let copies = status.peers.iter().map(|(node, joined, differs)| Copy {
-            node: self.config.node_name(*node).to_owned(),
-            connected: self.lines.keys().any(|(peer, _)| peer == node),
-            joined: *joined,
-            counts: chosen.map(|chosen| chosen.contains(*node)),
-            differs: *differs,
-            behind: behind(node),
-            resync: to_copy.iter().find(|(other, _)| other == node).map(|(node, left)| self.progress.of(*node, *left)),
-        });
-        Status {
-            volume: self.name.clone(),
-            group: self.group.clone(),
-            backing: self.backing.clone(),
-            bytes: self.size,
-            role: if status.primary.is_some() { "primary" } else { "replica" }.into(),
-            state: self.why.clone(),
-            epoch: status.primary.unwrap_or(status.min_epoch).0,
-            whole: status.whole,
-            generation: format!("{:x}", status.generation),
-            requests: status.requests,
-            verifying: self.volume.verifying(),
-            after_a_crash: status.after_a_crash,
-            copies: copies.collect(),
-        }
     }
 }

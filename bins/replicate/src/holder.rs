@@ -58,6 +58,14 @@ struct Relays {
     open: BTreeMap<u64, Post<Order>>,
 }
 
+/// What the engine says.
+enum Said {
+    /// It serves, in this epoch.
+    Serving(u64),
+    /// The volume has so many bytes.
+    Size(u64),
+}
+
 /// Everything under way for one client fails; how much it was.
 fn seal_one(post: &Post<Order>) -> usize {
     let (count, counted) = channel();
@@ -131,12 +139,18 @@ impl Holder {
         let mut gone_since: Option<Instant> = None;
         let mut ready = false;
         loop {
-            let answered = self.promoted(&mut gone_since, |epoch| {
-                if !ready {
-                    *open = self.open(frontend)?;
-                    ready = true;
+            let answered = self.promoted(&mut gone_since, |said| {
+                match said {
+                    Said::Serving(epoch) => {
+                        if !ready {
+                            *open = self.open(frontend)?;
+                            ready = true;
+                        }
+                        notify::ready(&format!("served, epoch {epoch}"));
+                    }
+                    Said::Size(bytes) if ready => self.resize(open.as_ref(), bytes),
+                    Said::Size(_) => {}
                 }
-                notify::ready(&format!("served, epoch {epoch}"));
                 Ok(())
             });
             if self.is(&self.stopping) {
@@ -156,7 +170,7 @@ impl Holder {
     fn promoted(
         &self,
         gone_since: &mut Option<Instant>,
-        mut then: impl FnMut(u64) -> Result<(), Failure>,
+        mut then: impl FnMut(Said) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut reader = connect(&self.volume, &Ask::Serve)?;
         if gone_since.is_some() {
@@ -171,15 +185,29 @@ impl Holder {
             match receive(&mut reader)? {
                 Tell::Serving { epoch } => {
                     *gone_since = None;
-                    then(epoch)?;
+                    then(Said::Serving(epoch))?;
                 }
                 Tell::Refused { reason } => {
                     let message = format!("volume {}: {reason}", self.volume);
                     return Err(Failure::new(Exit::TempFail, message));
                 }
-                Tell::Status(_) => be_patient(&reader)?, // an engine says so about once a second
-                Tell::Verified { .. } => {}
+                Tell::Status(status) => {
+                    be_patient(&reader)?; // an engine says so about once a second
+                    then(Said::Size(status.bytes))?;
+                }
+                Tell::Verified { .. } | Tell::Resized { .. } => {}
             }
+        }
+    }
+
+    /// The volume has become larger: so has the kernel's device, and what new clients are told.
+    fn resize(&self, device: Option<&kernel::Device>, bytes: u64) {
+        if bytes <= self.size.swap(bytes, Ordering::AcqRel) {
+            return;
+        }
+        match device.map(|device| device.resize(&self.volume, bytes)) {
+            Some(Err(error)) => tracing::error!("{}: the kernel's device does not grow: {error}", self.volume),
+            _ => tracing::info!("{}: {bytes} bytes are shown", self.volume),
         }
     }
 

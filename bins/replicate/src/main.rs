@@ -12,6 +12,7 @@ mod engine;
 mod holder;
 mod lease;
 mod leased;
+mod length;
 mod nbd;
 mod peers;
 mod progress;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
                 holder::hold(&described.name, (&group.name, me.id), described.frontend)
             }
             Act::Verify { volume } => serve::verify(&described(&config, volume)?.1.name),
+            Act::Resize { volume } => serve::resize(described(&config, volume)?.1),
             Act::Status { volume, json } => serve::status(&described(&config, volume)?.1.name, *json),
             Act::Create { volume, first, again, format } => {
                 let (group, described) = described(&config, volume)?;
@@ -110,13 +112,26 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
     journal::init();
     steady();
-    let backing = Backing::open(path)?;
+    let mut backing = Backing::open(path)?;
     let shown = backing.path().display().to_string();
-    let superblock = backing.superblock().map_err(Exit::IoErr.why(format!("{shown}: cannot read the metadata")))?;
-    let (mut sequence, mut content) =
-        superblock.map_err(|unusable| create::unusable(&shown, &described.name, unusable))?;
-    create::belongs(&shown, &content, described, me, backing.size)?;
+    let folder = std::path::Path::new(length::FOLDER);
+    let noted = length::noted(folder, &described.name);
+    length::not_shorter(&shown, noted, backing.total)?;
+    let superblock = backing.find(noted).map_err(Exit::IoErr.why(format!("{shown}: cannot read the metadata")))?;
+    let (sequence, mut content) =
+        superblock.map_err(|why| create::unusable(&shown, &described.name, why, noted.is_some()))?;
+    create::belongs(&shown, &content, described, me, backing.room)?;
     let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
+    let (mut sequence, moved) = backing.move_to_end((sequence, &content), noted).map_err(failed())?;
+    if moved {
+        let room = backing.room;
+        tracing::info!("{shown} is larger: room for {room} bytes (hotspare-replicate resize {})", described.name);
+    }
+    if (moved || noted.is_none())
+        && let Err(error) = length::note(folder, &described.name, backing.total)
+    {
+        tracing::error!("{}: {error}", length::path(folder, &described.name).display());
+    }
     let takes_over = create::takes_over(&mut content, described, me);
     let took_in = create::take_in(&backing, &mut content, group, me).map_err(failed())?;
     if takes_over || took_in {
@@ -130,7 +145,7 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     if took_in {
         tracing::info!("{}: the group has another candidate: all of the volume is copied there", described.name);
     }
-    let (size, bits) = (backing.size, backing.bits(&content));
+    let (room, bits) = (backing.room, backing.bits(&content));
     let volume_config = VolumeConfig {
         grace: GRACE,
         takeover_grace: TAKEOVER_GRACE,
@@ -141,7 +156,7 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
         lag: Lag { bytes: described.asynchronous.lag_bytes, span: described.asynchronous.lag },
     };
     let now = Duration::from_nanos(clock::now().boot);
-    let extents = content.geometry().extents();
+    let extents = content.geometry(room).extents();
     let volume = Volume::new(volume_config, now, (sequence, content), bits);
     let (poll, sender, news) = Poll::new().map_err(Exit::OsErr.why("cannot wait for anything"))?;
     let disk = disk::Disk::start(backing, &sender, &poll).map_err(Exit::OsErr.why("cannot start threads"))?;
@@ -150,7 +165,8 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let nbd = role::bind(&role::engine_path(&described.name), 0o600).map_err(boxed("the NBD socket"))?;
     let (words, said) = channel();
     let serving = Arc::new(AtomicBool::new(false));
-    let door = Arc::new(nbd::Door { size, serving: serving.clone(), post: sender.clone() });
+    let size = Arc::new(AtomicU64::new(content.size));
+    let door = Arc::new(nbd::Door { size: size.clone(), serving: serving.clone(), post: sender.clone() });
     let peers = group.candidates.iter().filter(|name| **name != me.name && !config.is_lost(name));
     let peers: BTreeMap<NodeId, _> =
         peers.filter_map(|name| config.node(name)).map(|node| (node.id, (node.key, node.links.clone()))).collect();
@@ -182,7 +198,7 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     threads.into_iter().collect::<Result<Vec<_>, _>>().map_err(Exit::OsErr.why("cannot start threads"))?;
     let names = (config.clone(), group.name.clone(), described.name.clone());
     let told = bus::start(&described.name).map_err(Exit::OsErr.why("cannot start threads"))?;
-    let mut engine = Engine::new(names, (shown, size), me.id, (volume, disk), (serving, words, told));
+    let mut engine = Engine::new(names, shown, me.id, (volume, disk), (serving, size, words, told));
     engine.extents = extents;
     notify::ready("takes in what another node writes");
     engine.run(&poll, &news);

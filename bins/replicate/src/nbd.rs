@@ -8,7 +8,7 @@ use hotspare_volume::{Op, Range, What};
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub const REQUEST: u32 = 0x2560_9513;
@@ -31,7 +31,7 @@ const SIZES: [u32; 3] = [512, 65536, DATA_MAX];
 
 /// Who may be greeted, and where to say that somebody was.
 pub struct Door {
-    pub size: u64,
+    pub size: Arc<AtomicU64>,
     /// Requests are taken.
     pub serving: Arc<AtomicBool>,
     pub post: Post<News>,
@@ -43,7 +43,7 @@ pub fn listen(listener: UnixListener, door: Arc<Door>) {
         let door = door.clone();
         let spawned = std::thread::Builder::new().name("nbd".into()).spawn(move || {
             let _ = stream.set_read_timeout(Some(PATIENCE));
-            match greet(&mut &stream, door.size, door.serving.load(Ordering::Acquire)) {
+            match greet(&mut &stream, door.size.load(Ordering::Acquire), door.serving.load(Ordering::Acquire)) {
                 Ok(true) => drop(door.post.send(News::Client { stream })),
                 Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}

@@ -23,6 +23,8 @@ pub enum Ask {
     Serve,
     /// Look whether all copies are the same; answered when that is known.
     Verify,
+    /// Show as much as all copies have room for; answered when that is so, or cannot be.
+    Resize,
 }
 
 /// What is answered.
@@ -38,6 +40,9 @@ pub enum Tell {
         compared: u64,
         differ: u64,
     },
+    Resized {
+        bytes: u64,
+    },
     /// It cannot be, or is not any more.
     Refused {
         reason: String,
@@ -51,6 +56,9 @@ pub struct Status {
     pub group: String,
     pub backing: String,
     pub bytes: u64,
+    /// Bytes that there is room for here.
+    #[serde(default)]
+    pub room: u64,
     /// "primary" or "replica".
     pub role: String,
     /// One sentence: what it is doing, or what blocks it.

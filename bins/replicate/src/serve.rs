@@ -1,6 +1,7 @@
 //! The callers' side of the engine's socket, and `status`.
 
 use crate::role::{self, Ask, Behind, Resync, Status, Tell};
+use hotspare_config::Volume;
 use hotspare_daemon::{Exit, Failure};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -63,9 +64,31 @@ pub fn verify(volume: &str) -> Result<Exit, Failure> {
             Err(Failure::new(Exit::No, format!("{message}; which: journalctl -u hotspare-replicate@{volume}")))
         }
         Tell::Refused { reason } => Err(Failure::new(Exit::TempFail, format!("volume {volume}: {reason}"))),
-        Tell::Serving { .. } | Tell::Status(_) => {
+        Tell::Serving { .. } | Tell::Status(_) | Tell::Resized { .. } => {
             Err(Failure::new(Exit::Protocol, "the daemon's answer is not understood"))
         }
+    }
+}
+
+/// Has the volume become as large as its copies.
+pub fn resize(volume: &Volume) -> Result<Exit, Failure> {
+    let name = &volume.name;
+    let mut reader = connect(name, &Ask::Resize)?;
+    match receive(&mut reader)? {
+        Tell::Resized { bytes } => {
+            println!("volume {name}: {bytes} bytes from now on, on all copies");
+            if let Some(mount) = &volume.mount {
+                let tool = match mount.kind.as_str() {
+                    "ext4" => format!("resize2fs /dev/hotspare/{name}"),
+                    "xfs" => format!("xfs_growfs {}", mount.place),
+                    _ => format!("btrfs filesystem resize max {}", mount.place),
+                };
+                println!("Its file system, when the device has followed (a second or two): {tool}");
+            }
+            Ok(Exit::Done)
+        }
+        Tell::Refused { reason } => Err(Failure::new(Exit::No, format!("volume {name}: {reason}"))),
+        _ => Err(Failure::new(Exit::Protocol, "the daemon's answer is not understood")),
     }
 }
 
@@ -74,6 +97,9 @@ fn show(status: &Status) {
     println!("volume {} of group {}: {}, epoch {}, {whole}", status.volume, status.group, status.role, status.epoch);
     println!("  {}", status.state);
     println!("  {} bytes on {}, generation {}", status.bytes, status.backing, status.generation);
+    if status.room > status.bytes {
+        println!("  room for {} bytes: hotspare-replicate resize {}", status.room, status.volume);
+    }
     println!("  {} bytes would be copied again if this machine crashed now", status.after_a_crash);
     if let Some((looked, of)) = status.verifying {
         println!("  looks whether all copies are the same: block {looked} of {of}");

@@ -3,7 +3,7 @@
 use hotspare_config::Config;
 use hotspare_core::NodeId;
 use hotspare_daemon::{Priority, message_id, record};
-use hotspare_volume::{Event, Refusal, Unfit};
+use hotspare_volume::{Event, NoGrowth, Refusal, Unfit};
 
 /// Writes `event` to the journal; returns the sentence.
 pub fn tell(config: &Config, (group, volume): (&str, &str), event: Event) -> String {
@@ -83,6 +83,16 @@ fn sentence(config: &Config, event: Event) -> (&'static str, Priority, Option<No
         Event::MetaFailed => {
             (message_id::VOLUME_DISK, Error, None, "the disk did not take the metadata; tried again".into())
         }
+        Event::GrowthBegins { from, to } => {
+            let text = format!("grows from {from} to {to} bytes: what is new is made zeros on all copies");
+            (message_id::VOLUME_GROWN, Info, None, text)
+        }
+        Event::Grown { size } => {
+            (message_id::VOLUME_GROWN, Notice, None, format!("has {size} bytes from now on, on all copies"))
+        }
+        Event::NotGrown { why } => {
+            (message_id::VOLUME_GROWN, Warning, None, format!("does not grow: {}", no_growth(config, why)))
+        }
         Event::VerifyBegins => {
             (message_id::COPIES_VERIFIED, Info, None, "looks at all blocks of all copies that are equal".into())
         }
@@ -105,6 +115,20 @@ fn sentence(config: &Config, event: Event) -> (&'static str, Priority, Option<No
     }
 }
 
+fn no_growth(config: &Config, why: NoGrowth) -> String {
+    let name = |node| config.node_name(node);
+    match why {
+        NoGrowth::NotHere => "this copy is not the one that is written to: ask there (hotspare status)".into(),
+        NoGrowth::UnderWay => "that is under way already".into(),
+        NoGrowth::Missing(node) => format!("the copy on {} is not there or not equal, and must be", name(node)),
+        NoGrowth::NoRoom(node) => format!(
+            "the copy on {} has no room for more: make its backing larger and restart hotspare-replicate@ there",
+            name(node)
+        ),
+        NoGrowth::Failed => "a disk did not take the zeros".into(),
+    }
+}
+
 fn unfit(why: Unfit) -> String {
     match why {
         Unfit::NotWhole => "it is a mixture of old and new, its resync never ended".into(),
@@ -121,9 +145,8 @@ fn refusal(why: Refusal) -> String {
                 "it is a copy of other data (generation {generation:x}); `hotspare-replicate create --again` there makes it one of this"
             )
         }
-        Refusal::OtherVolume => {
-            "it is another volume, or one of another size: both backings must have room for the same".into()
-        }
+        Refusal::OtherVolume => "it is another volume".into(),
+        Refusal::NoRoom(room) => format!("it has room for {room} bytes only: make its backing larger, and restart it"),
         Refusal::NotWhole => "it counts and is not whole: look at its journal and its disk before anything else".into(),
         Refusal::Busy => "it is not done with its own role yet".into(),
     }

@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 53] = [
+pub const ALL: [(&str, &str); 54] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -55,6 +55,7 @@ pub const ALL: [(&str, &str); 53] = [
     ("COPY_JOINED", COPY_JOINED),
     ("COPY_REFUSED", COPY_REFUSED),
     ("COPY_SLOW", COPY_SLOW),
+    ("VOLUME_GROWN", VOLUME_GROWN),
     ("COPIES_VERIFIED", COPIES_VERIFIED),
     ("COPY_DIFFERS", COPY_DIFFERS),
 ];
@@ -110,5 +111,6 @@ pub const COPY_RESYNC: &str = "1c8a2a59bd544a7e8f0a656183a71f8c";
 pub const COPY_JOINED: &str = "c407913dbfb94c60ae49ee34dc1ff2de";
 pub const COPY_REFUSED: &str = "c840ab36121c4e239df24e89b30cb84a";
 pub const COPY_SLOW: &str = "df13cbc86d86479a923e6049a9526423";
+pub const VOLUME_GROWN: &str = "4c2ef692f6a149a5963e2d21083970fa";
 pub const COPIES_VERIFIED: &str = "2daeb5d1346644d4b1556474678f505d";
 pub const COPY_DIFFERS: &str = "d0ee01b9170242c393d9b1678565143c";

@@ -126,10 +126,22 @@ impl Bits {
         &self.words[peer]
     }
 
+    #[must_use]
+    pub fn shape(&self) -> Geometry {
+        self.shape
+    }
+
     /// How many blocks of the copy `peer` may differ.
     #[must_use]
     pub fn count(&self, peer: usize) -> u64 {
         self.words[peer].iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// What is marked of `peer`, as far as `shown` goes.
+    #[must_use]
+    pub fn within(&self, peer: usize, shown: &Geometry) -> Vec<u64> {
+        let words = self.words[peer].iter().take(shown.extents()).enumerate();
+        words.map(|(extent, word)| word & shown.existing(extent)).collect()
     }
 
     /// A write with this number reaches `range` now.

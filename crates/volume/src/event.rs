@@ -74,6 +74,18 @@ pub enum Event {
         /// The volume is sealed: another copy counts, and can go on.
         sealed: bool,
     },
+    /// All copies have room for more than is shown: what is new is made zeros on all of them.
+    GrowthBegins {
+        from: u64,
+        to: u64,
+    },
+    /// So many bytes are shown from now on.
+    Grown {
+        size: u64,
+    },
+    NotGrown {
+        why: NoGrowth,
+    },
     /// All copies that are equal are looked at, block by block.
     VerifyBegins,
     /// A block of `peer` is not what it should be.
@@ -93,6 +105,20 @@ pub enum Event {
     NotWhole {
         peer: NodeId,
     },
+}
+
+/// Why a volume does not become larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoGrowth {
+    /// This copy is not served.
+    NotHere,
+    UnderWay,
+    /// This copy is not there, or not equal.
+    Missing(NodeId),
+    /// This one has no more room than is shown.
+    NoRoom(NodeId),
+    /// A disk did not take the zeros.
+    Failed,
 }
 
 /// Why a copy is not promoted.

@@ -57,6 +57,12 @@ pub enum VolumeFault {
     DurableIsNoMark,
     /// And no flush passes it by from the moment on in which it is equal.
     FlushPassesBy,
+    /// What a volume grows by is zeros on all copies.
+    GrowsUnzeroed,
+    /// And shown when all that count know how large it is.
+    GrowsUnheard,
+    /// Whoever joins knows it as well.
+    SizeNotTaken,
     /// R10: nothing is acknowledged after the seal.
     AcksAfterSeal,
 }

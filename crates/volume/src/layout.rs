@@ -39,7 +39,7 @@ pub struct Superblock {
     pub node: NodeId,
     /// The other copies, in the order of their pages; the rest is [`NodeId::default`].
     pub peers: [NodeId; PEERS_MAX],
-    /// Bytes of the volume and of a block.
+    /// Bytes that the user sees, and of a block. The metadata is laid out for as much as there is room for.
     pub size: u64,
     pub block: u64,
     /// Which data this is a copy of; 0: none yet.
@@ -51,10 +51,10 @@ pub struct Superblock {
 }
 
 impl Superblock {
-    /// The shape of the volume.
+    /// The shape of a copy with room for so many bytes.
     #[must_use]
-    pub fn geometry(&self) -> Geometry {
-        Geometry { size: self.size, block: self.block, page_extents: PAGE_WORDS }
+    pub fn geometry(&self, room: u64) -> Geometry {
+        Geometry { size: room, block: self.block, page_extents: PAGE_WORDS }
     }
 
     /// How many other copies there are.

@@ -12,7 +12,7 @@
 //!
 //! Who may be promoted is decided by the voters' record alone: a copy counts if it is in the set that was chosen last. What this
 //! crate adds is that each copy in that set has what was acknowledged. The rules (replicate.md 2) and where they are:
-//! R1, R2, R10 [`requests`]; R3, R7 [`role`]; R4 [`bits`]; R5 [`peers`]; R6, D6, D7 [`replica`]; R8 [`locks`], and [`order`] where nobody waits; R9 the program around. Whether copies are what they should be: [`verify`].
+//! R1, R2, R10 [`requests`]; R3, R7 [`role`]; R4 [`bits`]; R5 [`peers`]; R6, D6, D7 [`replica`]; R8 [`locks`], and [`order`] where nobody waits; R9 the program around. Whether copies are what they should be: [`verify`]. Becoming larger: [`growth`].
 //!
 //! Invariants (`tests/sim/volume/`): where two copies of one generation differ, one of them has that block marked, in memory and on disk;
 //! a copy that counts has every flushed write on its disk, and every acknowledged one unless it lost its power since;
@@ -25,6 +25,7 @@ pub mod bits;
 pub mod event;
 pub mod fault;
 pub mod geometry;
+mod growth;
 pub mod layout;
 pub mod locks;
 pub mod message;
@@ -39,7 +40,7 @@ mod tests;
 mod verify;
 mod volume;
 
-pub use event::{Event, Unfit};
+pub use event::{Event, NoGrowth, Unfit};
 pub use geometry::{Geometry, Range};
 pub use layout::Superblock;
 pub use message::{Command, Input, Op, Refusal, Request, Source, Task, Terms, ToPrimary, ToReplica, What};

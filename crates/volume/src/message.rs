@@ -107,6 +107,8 @@ pub enum Input {
     },
     /// Look whether all copies are the same.
     Verify,
+    /// Show as much as all copies have room for.
+    Grow,
     /// The group's lease is held in `epoch`, and the voters say that the data is this `generation`; `alone`: and that no other copy
     /// counts.
     Promote {
@@ -218,6 +220,10 @@ pub enum ToReplica {
         at: u64,
         durable: Vec<(NodeId, u64)>,
     },
+    /// So much is shown from now on.
+    Grow {
+        size: u64,
+    },
     /// These have all writes up to these on disk.
     Durable {
         nodes: Vec<(NodeId, u64)>,
@@ -227,9 +233,14 @@ pub enum ToReplica {
 /// From another copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToPrimary {
-    /// What may differ between the two, by extents, as far as this copy knows.
+    /// What may differ between the two, by extents, as far as this copy knows; and how many bytes it has room for.
     Welcome {
+        room: u64,
         differs: Vec<u64>,
+    },
+    /// It has this size on disk.
+    Grown {
+        size: u64,
     },
     Refused {
         why: Refusal,
@@ -257,8 +268,10 @@ pub enum Refusal {
     LaterEpoch(Epoch),
     /// It is a copy of other data (R6).
     OtherGeneration(u64),
-    /// It is another volume, or one of another size.
+    /// It is another volume.
     OtherVolume,
+    /// It has room for so many bytes only.
+    NoRoom(u64),
     /// It counts, and is not whole: somebody has to look.
     NotWhole,
     /// It is not done with its own role yet.

@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 pub(crate) enum Item {
     Work(Box<Work>),
     Flush(u64),
+    /// So many bytes are shown from now on.
+    Grow(u64),
 }
 
 /// What must be over before the next thing begins.
@@ -32,6 +34,8 @@ enum Mark {
 pub(crate) struct Order {
     waiting: VecDeque<Item>,
     mark: Option<Mark>,
+    /// A size that was taken, and the superblock that has it.
+    pub grows: Option<(u64, u64)>,
 }
 
 impl Order {
@@ -58,6 +62,7 @@ impl Volume {
                 let session = link.session;
                 self.start(Doing::ApplyFlush { session, flush }, Task::Flush);
             }
+            Item::Grow(size) => self.take_size(size),
         }
     }
 
@@ -69,7 +74,7 @@ impl Volume {
             let busy = !replica.works.is_empty() && !taken_out(VolumeFault::FlushIsNoMark);
             let held_up = match replica.order.waiting.front() {
                 None => true,
-                Some(Item::Work(_)) => replica.order.mark.is_some(),
+                Some(Item::Work(_) | Item::Grow(_)) => replica.order.mark.is_some(),
                 Some(Item::Flush(_)) => replica.order.mark.is_some() || busy,
             };
             if held_up {
@@ -89,6 +94,7 @@ impl Volume {
                     }
                     self.start(Doing::ApplyFlush { session, flush }, Task::Flush);
                 }
+                Some(Item::Grow(size)) => self.take_size(size),
                 None => return,
             }
         }

@@ -85,8 +85,7 @@ impl Volume {
             (false, false) => Terms::Newcomer,
         };
         (state.session, state.step, state.greeted_at, state.terms) = (session, Step::Greeted, now, terms);
-        let (volume, size, epoch, generation) =
-            (self.block.volume, self.block.size, primary.epoch, self.block.generation);
+        let (volume, size, epoch, generation) = (self.block.volume, self.shown, primary.epoch, self.block.generation);
         let message = ToReplica::Hello { volume, size, epoch, generation, terms };
         self.out.push(Command::ToReplica { peer, session, message, bytes: None });
     }
@@ -112,7 +111,8 @@ impl Volume {
             return; // D7
         }
         match message {
-            ToPrimary::Welcome { differs } => self.on_welcome(peer, &differs),
+            ToPrimary::Welcome { room, differs } => self.on_welcome(peer, room, &differs),
+            ToPrimary::Grown { size } => self.on_grown(peer, size),
             ToPrimary::Refused { why } => self.on_refused(peer, why),
             ToPrimary::Wrote { number } => {
                 state.has_answered(number);
@@ -127,15 +127,16 @@ impl Volume {
     }
 
     /// What it misses is what either side says (D8).
-    fn on_welcome(&mut self, node: NodeId, differs: &[u64]) {
+    fn on_welcome(&mut self, node: NodeId, room: u64, differs: &[u64]) {
         let Some(slot) = self.slot(node) else { return };
         if !taken_out(VolumeFault::OwnBitsOnly) {
             self.bits.join(slot, differs);
         }
-        let (todo, blocks) = (self.bits.of(slot).to_vec(), self.bits.count(slot));
+        let todo = self.bits.within(slot, &self.shown());
+        let blocks = todo.iter().map(|word| u64::from(word.count_ones())).sum();
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.step == Step::Greeted) else { return };
-        (peer.todo, peer.step) = (Todo::new(todo), Step::Resyncing);
+        (peer.room, peer.todo, peer.step) = (room, Todo::new(todo), Step::Resyncing);
         self.journal(Event::ResyncBegins { peer: node, blocks, bytes: blocks * self.shape.block });
     }
 
@@ -179,7 +180,7 @@ impl Volume {
     }
 
     fn copy_one(&mut self, node: NodeId) -> bool {
-        let (now, shape) = (self.now, self.shape);
+        let (now, shape) = (self.now, self.shown());
         let Role::Primary(primary) = &mut self.role else { return false };
         let copy = primary.next + 1;
         let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < COPIES_MAX) else {

@@ -3,6 +3,7 @@
 use crate::bits::Todo;
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
+use crate::growth::Growth;
 use crate::locks::Locks;
 use crate::message::{Request, Terms};
 use crate::verify::Verify;
@@ -94,6 +95,8 @@ pub(crate) struct Peer {
     pub durable: Option<u64>,
     /// What was written when it joined: flushes may have passed it by up to there.
     pub proven_at: u64,
+    /// Bytes that it has room for.
+    pub room: u64,
     /// Blocks that have to be copied.
     pub todo: Todo,
     /// Blocks on their way.
@@ -116,6 +119,7 @@ impl Peer {
             flushes: BTreeMap::new(),
             durable: None,
             proven_at: 0,
+            room: 0,
             todo: Todo::default(),
             copies: BTreeMap::new(),
         }
@@ -224,6 +228,7 @@ pub(crate) struct Primary {
     pub disk_failed: bool,
     pub disk_hung: bool,
     pub verify: Option<Verify>,
+    pub growth: Option<Growth>,
 }
 
 impl Primary {
@@ -254,6 +259,7 @@ impl Primary {
             disk_failed: false,
             disk_hung: false,
             verify: None,
+            growth: None,
         }
     }
 

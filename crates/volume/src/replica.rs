@@ -120,7 +120,27 @@ impl Volume {
                 link.saved = saved;
             }
             ToReplica::Durable { nodes } => self.on_durable(&nodes),
+            ToReplica::Grow { size } => self.hear(Item::Grow(size)),
         }
+    }
+
+    /// So much is shown from now on; answered when that is on disk.
+    pub(crate) fn take_size(&mut self, size: u64) {
+        (self.block.size, self.shown) = (size.min(self.shape.size), size.min(self.shape.size));
+        let saved = self.save();
+        if let Role::Replica(replica) = &mut self.role {
+            replica.order.grows = Some((size, saved));
+        }
+    }
+
+    fn grown_here(&mut self) {
+        let Role::Replica(Replica { link: Some(link), order, .. }) = &self.role else { return };
+        let Some((size, _)) = order.grows.filter(|(_, saved)| self.saved(*saved)) else { return };
+        let session = link.session;
+        if let Role::Replica(replica) = &mut self.role {
+            replica.order.grows = None;
+        }
+        self.answer(session, ToPrimary::Grown { size });
     }
 
     fn on_hello(&mut self, from: (NodeId, u64), of: (u64, u64), epoch: Epoch, (generation, terms): (u64, Terms)) {
@@ -142,6 +162,9 @@ impl Volume {
         if self.block.generation == 0 {
             (self.block.generation, changed) = (generation, true);
         }
+        if self.block.size != of.1 && !taken_out(VolumeFault::SizeNotTaken) {
+            (self.block.size, self.shown, changed) = (of.1, of.1, true);
+        }
         // Also if nothing has changed: what an older session changed may not be there yet (simulator, storm 5129).
         let saved = if changed { self.save() } else { self.newest() };
         let Role::Replica(replica) = &mut self.role else { return };
@@ -152,8 +175,10 @@ impl Volume {
 
     fn refusal(&self, of: (u64, u64), epoch: Epoch, (generation, member): (u64, bool)) -> Option<Refusal> {
         let own = self.block.generation;
-        if of != (self.block.volume, self.block.size) {
+        if of.0 != self.block.volume {
             Some(Refusal::OtherVolume)
+        } else if of.1 > self.shape.size {
+            Some(Refusal::NoRoom(self.shape.size))
         } else if self.block.min_epoch > epoch && !taken_out(VolumeFault::OldEpochsWrite) {
             Some(Refusal::LaterEpoch(self.block.min_epoch))
         } else if matches!(self.role, Role::Primary(_)) {
@@ -280,6 +305,7 @@ impl Volume {
         self.step_promotion();
         self.welcome();
         self.join();
+        self.grown_here();
         self.go_on_in_order();
         self.issue_works();
     }
@@ -292,10 +318,10 @@ impl Volume {
         let (peer, session) = (link.peer, link.session);
         let Some(slot) = self.slot(peer).filter(|_| landed && self.saved(link.saved)) else { return };
         self.bits.begin_session(None);
-        let differs = self.bits.of(slot).to_vec();
+        let (room, differs) = (self.shape.size, self.bits.within(slot, &self.shown()));
         let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
         link.open = true;
-        self.out.push(Command::ToPrimary { peer, session, message: ToPrimary::Welcome { differs } });
+        self.out.push(Command::ToPrimary { peer, session, message: ToPrimary::Welcome { room, differs } });
     }
 
     /// It was told that it is equal, and that is on disk.

@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
+use crate::growth::INTERNAL;
 use crate::message::{Command, Op, Request, Source, Task, ToReplica, What};
 use crate::primary::{Flush, Key, Step, Waiting, Write};
 use crate::volume::{Doing, Role, Volume};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 impl Volume {
     pub(crate) fn on_request(&mut self, request: Request) {
-        let fits = matches!(request.op, Op::Flush) || self.shape.holds(request.range);
+        let fits = matches!(request.op, Op::Flush) || self.shown().holds(request.range);
         let Role::Primary(primary) = &mut self.role else {
             return self.out.push(Command::Complete { tag: request.tag, ok: false });
         };
@@ -44,7 +45,7 @@ impl Volume {
         }
     }
 
-    fn begin(&mut self, request: Request) {
+    pub(crate) fn begin(&mut self, request: Request) {
         let Role::Primary(primary) = &mut self.role else { return };
         match request.op {
             Op::Read => {
@@ -218,6 +219,9 @@ impl Volume {
     }
 
     pub(crate) fn complete(&mut self, tag: u64, ok: bool) {
+        if tag & INTERNAL != 0 {
+            return self.grew(ok);
+        }
         let Role::Primary(primary) = &mut self.role else { return };
         if primary.held {
             primary.ready.push((tag, ok));
@@ -242,7 +246,7 @@ impl Volume {
             return;
         }
         // A write that failed here alone may be why: this copy is not the agreed side of anything any more.
-        primary.verify = None;
+        (primary.verify, primary.growth) = (None, None);
         let requests = primary.requests();
         let mut tags: Vec<u64> = primary.ready.drain(..).map(|(tag, _)| tag).collect();
         tags.extend(primary.queue.drain(..).map(|request| request.tag));
@@ -252,6 +256,7 @@ impl Volume {
             tags.extend(std::mem::take(&mut primary.writes).into_values().map(|write| write.request.tag));
             tags.extend(std::mem::take(&mut primary.flushes).into_values().filter_map(|flush| flush.tag));
         }
+        tags.retain(|tag| tag & INTERNAL == 0);
         self.out.extend(tags.into_iter().map(|tag| Command::Complete { tag, ok: false }));
         self.journal(Event::Sealed { requests });
     }

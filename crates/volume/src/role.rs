@@ -61,6 +61,7 @@ impl Volume {
         }
         self.bits.begin_session(Some(0));
         let peers = self.block.peers.into_iter().take(self.block.peer_count());
+        self.shown = self.block.size;
         let peers = peers.map(|peer| (peer, self.config.asynchronous.contains(&peer)));
         self.role = Role::Primary(Box::new(Primary::new(epoch, self.now, peers)));
         self.journal(Event::Promoted { epoch });
@@ -155,6 +156,7 @@ impl Volume {
         self.verify_blocks();
         self.issue_writes();
         self.settle();
+        self.go_on_growing();
         self.note_frozen();
         self.flush_of_our_own();
         self.tell_durable();

@@ -48,12 +48,13 @@ impl Volume {
     #[must_use]
     pub fn verifying(&self) -> Option<(u64, u64)> {
         let Role::Primary(primary) = &self.role else { return None };
-        primary.verify.as_ref().map(|verify| (verify.next, self.shape.blocks()))
+        primary.verify.as_ref().map(|verify| (verify.next, self.shown().blocks()))
     }
 
     pub(crate) fn verify_blocks(&mut self) {
         loop {
-            let blocks = self.shape.blocks();
+            let shown = self.shown();
+            let blocks = shown.blocks();
             let Role::Primary(primary) = &mut self.role else { return };
             let Some(verify) = primary.verify.as_mut().filter(|_| !primary.sealed) else { return };
             let enough = verify.differ.len() >= DIFFERENCES_MAX;
@@ -66,7 +67,7 @@ impl Volume {
             if verify.checks.len() >= AT_A_TIME {
                 return;
             }
-            let range = self.shape.block_at(verify.next);
+            let range = shown.block_at(verify.next);
             verify.next += 1;
             primary.next += 1;
             let check = primary.next;

@@ -85,7 +85,10 @@ pub(crate) enum Role {
 pub struct Volume {
     pub(crate) config: VolumeConfig,
     pub(crate) now: Duration,
+    /// Of all that there is room for.
     pub(crate) shape: Geometry,
+    /// Bytes that the user sees.
+    pub(crate) shown: u64,
     /// As it is, or is about to be, on disk.
     pub(crate) block: Superblock,
     /// Superblocks: the number of the newest content, of the last one written and of the one being written.
@@ -112,7 +115,8 @@ impl Volume {
         Volume {
             config,
             now,
-            shape: block.geometry(),
+            shape: bits.shape(),
+            shown: block.size,
             block,
             block_wanted: sequence,
             block_durable: sequence,
@@ -126,12 +130,6 @@ impl Volume {
             links: BTreeMap::new(),
             out: Vec::new(),
         }
-    }
-
-    /// The same with another shape of its metadata's pages, for tests.
-    #[must_use]
-    pub fn with_shape(self, shape: Geometry) -> Volume {
-        Volume { shape, ..self }
     }
 
     /// Moves time to `now` (never back), takes `input` in and returns what must be done, in order.
@@ -148,6 +146,7 @@ impl Volume {
             Input::Done { id, ok } => self.on_done(id, ok),
             Input::Digested { id, digest } => self.on_digested(id, digest),
             Input::Verify => self.on_verify(),
+            Input::Grow => self.on_grow(),
             Input::Promote { epoch, generation, alone } => self.on_promote(epoch, generation, alone),
             Input::AckSet { epoch, acks, chosen } => self.on_ack_set(epoch, acks, chosen),
             Input::Hold(on) => self.on_hold(on),
@@ -298,6 +297,8 @@ pub struct Status {
     pub frozen: bool,
     pub sealed: bool,
     pub whole: bool,
+    /// Bytes that the user sees.
+    pub size: u64,
     pub generation: u64,
     pub min_epoch: Epoch,
     /// Each other copy: whether it is equal, and how many bytes of it may differ.
@@ -328,6 +329,11 @@ impl Volume {
             Role::Primary(primary) => primary.is_joined(peer),
             Role::Replica(replica) => replica.is_joined_to(peer),
         }
+    }
+
+    /// How many blocks of what is shown may differ.
+    fn differs(&self, slot: usize) -> u64 {
+        self.bits.within(slot, &self.shown()).iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
     /// Bytes that have yet to be copied, to each copy that is made equal.
@@ -362,7 +368,7 @@ impl Volume {
             .iter()
             .take(self.block.peer_count())
             .enumerate()
-            .map(|(slot, node)| (*node, self.is_joined(*node), self.bits.count(slot) * self.shape.block));
+            .map(|(slot, node)| (*node, self.is_joined(*node), self.differs(slot) * self.shape.block));
         let peers = peers.collect();
         let primary = match &self.role {
             Role::Primary(primary) => Some(primary),
@@ -374,6 +380,7 @@ impl Volume {
             frozen: primary.is_some_and(|primary| primary.is_frozen(self.block.node)),
             sealed: primary.is_some_and(|primary| primary.sealed),
             whole: self.block.whole,
+            size: self.shown,
             generation: self.block.generation,
             min_epoch: self.block.min_epoch,
             peers,

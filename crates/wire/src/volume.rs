@@ -69,6 +69,10 @@ pub fn encode_to_replica(message: &ToReplica, data: &[u8]) -> Vec<u8> {
             w.u8(6);
             nodes(&mut w, durable);
         }
+        ToReplica::Grow { size } => {
+            w.u8(8);
+            w.u64(*size);
+        }
         ToReplica::Check { check, range, digest } => {
             w.u8(7);
             [*check, range.at, range.len].into_iter().for_each(|word| w.u64(word));
@@ -99,8 +103,9 @@ fn finish(w: Writer, data: usize) -> Vec<u8> {
 pub fn encode_to_primary(message: &ToPrimary) -> Vec<u8> {
     let mut w = Writer(vec![0; 4]);
     match message {
-        ToPrimary::Welcome { differs } => {
+        ToPrimary::Welcome { room, differs } => {
             w.u8(16);
+            w.u64(*room);
             w.u64(differs.len() as u64);
             for run in differs.chunk_by(|one, other| one == other) {
                 w.u64(run.len() as u64);
@@ -115,6 +120,7 @@ pub fn encode_to_primary(message: &ToPrimary) -> Vec<u8> {
                 Refusal::OtherVolume => (2, 0),
                 Refusal::NotWhole => (3, 0),
                 Refusal::Busy => (4, 0),
+                Refusal::NoRoom(room) => (5, *room),
             };
             w.u8(kind);
             w.u64(word);
@@ -132,6 +138,10 @@ pub fn encode_to_primary(message: &ToPrimary) -> Vec<u8> {
             w.u64(*flush);
         }
         ToPrimary::Joined => w.u8(21),
+        ToPrimary::Grown { size } => {
+            w.u8(23);
+            w.u64(*size);
+        }
         ToPrimary::Checked { check, same } => {
             w.u8(22);
             w.u64(*check);
@@ -177,6 +187,7 @@ pub fn decode(bytes: &[u8], extents: usize) -> Result<Message<'_>, Malformed> {
         4 => ToReplica::Flush { flush: r.u64()? },
         5 => ToReplica::Join { at: r.u64()?, durable: read_nodes(&mut r)? },
         6 => ToReplica::Durable { nodes: read_nodes(&mut r)? },
+        8 => ToReplica::Grow { size: r.u64()? },
         7 => {
             let (check, range) = (r.u64()?, Range { at: r.u64()?, len: r.u64()? });
             ToReplica::Check { check, range, digest: r.take()? }
@@ -220,7 +231,7 @@ fn read_data<'a>(r: &mut Reader<'a>, length: u64) -> Result<&'a [u8], Malformed>
 fn decode_to_primary(kind: u8, mut r: Reader<'_>, extents: usize) -> Result<ToPrimary, Malformed> {
     let message = match kind {
         16 => {
-            let count = r.u64()?;
+            let (room, count) = (r.u64()?, r.u64()?);
             let length =
                 usize::try_from(count).ok().filter(|length| *length <= extents).ok_or(Malformed::TooLong(count))?;
             let mut differs = Vec::with_capacity(length);
@@ -231,7 +242,7 @@ fn decode_to_primary(kind: u8, mut r: Reader<'_>, extents: usize) -> Result<ToPr
                     usize::try_from(run).ok().filter(|run| (1..=left).contains(run)).ok_or(Malformed::TooLong(run))?;
                 differs.resize(differs.len() + run, word);
             }
-            ToPrimary::Welcome { differs }
+            ToPrimary::Welcome { room, differs }
         }
         17 => {
             let (kind, word) = (r.u8()?, r.u64()?);
@@ -241,6 +252,7 @@ fn decode_to_primary(kind: u8, mut r: Reader<'_>, extents: usize) -> Result<ToPr
                 2 => Refusal::OtherVolume,
                 3 => Refusal::NotWhole,
                 4 => Refusal::Busy,
+                5 => Refusal::NoRoom(word),
                 value => return Err(Malformed::Unknown { what: "refusal", value }),
             };
             ToPrimary::Refused { why }
@@ -250,6 +262,7 @@ fn decode_to_primary(kind: u8, mut r: Reader<'_>, extents: usize) -> Result<ToPr
         20 => ToPrimary::Flushed { flush: r.u64()? },
         21 => ToPrimary::Joined,
         22 => ToPrimary::Checked { check: r.u64()?, same: r.bool()? },
+        23 => ToPrimary::Grown { size: r.u64()? },
         value => return Err(Malformed::Unknown { what: "message of a volume", value }),
     };
     if r.0.is_empty() { Ok(message) } else { Err(Malformed::Trailing(r.0.len())) }
@@ -290,6 +303,7 @@ mod tests {
             }),
             (any::<[u64; 2]>(), range()).prop_map(|([copy, last], range)| ToReplica::Copy { copy, last, range }),
             any::<u64>().prop_map(|flush| ToReplica::Flush { flush }),
+            any::<u64>().prop_map(|size| ToReplica::Grow { size }),
             (any::<u64>(), nodes()).prop_map(|(at, durable)| ToReplica::Join { at, durable }),
             nodes().prop_map(|nodes| ToReplica::Durable { nodes }),
             (any::<u64>(), range(), any::<[u8; 32]>()).prop_map(|(check, range, digest)| ToReplica::Check {
@@ -302,19 +316,22 @@ mod tests {
 
     fn to_primary() -> impl Strategy<Value = ToPrimary> {
         let word = prop_oneof![Just(0), Just(u64::MAX), any::<u64>()];
-        let why = (0..5_u8, any::<u64>()).prop_map(|(kind, word)| match kind {
+        let why = (0..6_u8, any::<u64>()).prop_map(|(kind, word)| match kind {
             0 => Refusal::LaterEpoch(Epoch(word)),
             1 => Refusal::OtherGeneration(word),
             2 => Refusal::OtherVolume,
             3 => Refusal::NotWhole,
+            4 => Refusal::NoRoom(word),
             _ => Refusal::Busy,
         });
         prop_oneof![
-            prop::collection::vec(word, 0..100).prop_map(|differs| ToPrimary::Welcome { differs }),
+            (any::<u64>(), prop::collection::vec(word, 0..100))
+                .prop_map(|(room, differs)| ToPrimary::Welcome { room, differs }),
             why.prop_map(|why| ToPrimary::Refused { why }),
             any::<u64>().prop_map(|number| ToPrimary::Wrote { number }),
             any::<u64>().prop_map(|copy| ToPrimary::Copied { copy }),
             any::<u64>().prop_map(|flush| ToPrimary::Flushed { flush }),
+            any::<u64>().prop_map(|size| ToPrimary::Grown { size }),
             Just(ToPrimary::Joined),
             (any::<u64>(), any::<bool>()).prop_map(|(check, same)| ToPrimary::Checked { check, same }),
         ]
@@ -355,7 +372,7 @@ mod tests {
         assert_eq!(decode(&bytes[4..last], 100), Err(Malformed::Short(1)));
         let huge = ToReplica::Copy { copy: 1, last: 1, range: Range { at: 0, len: u64::MAX } };
         assert_eq!(decode(&encoded(&huge, &[])[4..], 100), Err(Malformed::TooLong(u64::MAX)));
-        let bits = encode_to_primary(&ToPrimary::Welcome { differs: vec![0; 101] });
+        let bits = encode_to_primary(&ToPrimary::Welcome { room: 0, differs: vec![0; 101] });
         assert_eq!(decode(&bits[4..], 100), Err(Malformed::TooLong(101)));
     }
 }

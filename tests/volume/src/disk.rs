@@ -33,6 +33,11 @@ impl Disk {
         Disk { platter: cells.clone(), cached: cells.clone(), safe: cells.clone(), writes: 0, cells, meta }
     }
 
+    /// What is on the platter before anything begins.
+    pub fn fill(&mut self, range: Range, cell: Cell) {
+        sectors(range).for_each(|at| (self.cells[at], self.platter[at]) = (cell, cell));
+    }
+
     pub fn read(&self, range: Range) -> Vec<Cell> {
         self.cells[sectors(range)].to_vec()
     }

@@ -10,6 +10,9 @@ pub fn strike(world: &mut World) {
     }
     let next = world.now + world.rng.below(world.profile.fault_every_ms * MS) + 1;
     world.at(next, Happening::Fault);
+    if world.profile.grows && world.rng.one_in(3) {
+        (0..world.profile.nodes).for_each(|node| world.handle(node, Input::Grow));
+    }
     let nodes = world.profile.nodes as u64;
     let some = |world: &mut World| usize::try_from(world.rng.below(nodes)).expect("small");
     let node = some(world);

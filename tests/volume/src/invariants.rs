@@ -10,6 +10,7 @@
 //! | `differences_are_marked` | where two copies differ one of them has that block marked, in memory and on disk | R2, R4 |
 //! | `asynchronous_is_a_past` | an asynchronous copy that says it is whole is what a disk would be that lost its power a while ago: what was flushed before the newest thing in it was asked for is there | decision 0027 |
 //! | `joined_are_equal` | joined copies that count are equal wherever nothing is under way | R5, R8 |
+//! | `nothing_shrinks` | no tenure shows less than an earlier one has shown | decision 0028 |
 //! | `completed_once` | a request ends once | |
 //! | `sealed_is_silent` | nothing is completed after the seal | R10 |
 //! | `heals` | when the faults end, somebody serves, and all copies are equal and count | I8 |
@@ -144,7 +145,9 @@ pub fn asynchronous_is_a_past(world: &World) {
             continue;
         }
         let under_way = this.running.values().flat_map(|running| running.data.iter().copied());
-        let newest = this.disk.cells.iter().copied().chain(under_way).max().filter(|newest| *newest != 0);
+        let newest = this.disk.cells.iter().copied().chain(under_way).max();
+        // What was on the disk before is no request's.
+        let newest = newest.filter(|newest| world.ledger.asked.contains_key(newest));
         let Some(newest) = newest else { continue };
         for (at, cell) in this.disk.cells.iter().enumerate() {
             let (found, floor) = (this.disk.at_worst(at).min(*cell), world.ledger.floor_before(at, newest));
@@ -174,7 +177,8 @@ pub fn acked_is_kept(world: &World, leader: usize) {
 pub fn serves_when_equal(world: &World, leader: usize) {
     let Some(client) = world.nodes[leader].client.filter(|client| client.epoch == world.record.epoch) else { return };
     for node in client.acks().iter().map(index) {
-        let same = world.nodes[node].disk.cells == world.nodes[leader].disk.cells;
+        let shown = shown(world, leader);
+        let same = world.nodes[node].disk.cells[..shown] == world.nodes[leader].disk.cells[..shown];
         assert!(same, "serves_when_equal: node {node} counts and is not what node {leader} serves");
     }
 }
@@ -237,7 +241,8 @@ fn check_pair(world: &World, one: usize, other: usize) {
     let differs = |at: &usize| {
         first.disk.cells[*at] != second.disk.cells[*at] || first.disk.at_worst(*at) != second.disk.at_worst(*at)
     };
-    let mut differing = (0..first.disk.cells.len()).filter(differs).peekable();
+    let shown = sectors(Range { at: 0, len: world.most_shown }).end;
+    let mut differing = (0..shown).filter(differs).peekable();
     if differing.peek().is_none() {
         return;
     }
@@ -272,7 +277,8 @@ pub fn joined_are_equal(world: &World) {
             if !*joined || !both || !world.record.set.contains(*peer) {
                 continue;
             }
-            for (at, (mine, theirs)) in this.disk.cells.iter().zip(&other.disk.cells).enumerate() {
+            let pairs = this.disk.cells.iter().zip(&other.disk.cells).take(shown(world, leader));
+            for (at, (mine, theirs)) in pairs.enumerate() {
                 assert!(
                     mine == theirs || user.writes_to(at),
                     "joined_are_equal: sector {at} is {mine:x} at node {leader} and {theirs:x} at {peer:?}"
@@ -280,6 +286,26 @@ pub fn joined_are_equal(world: &World) {
             }
         }
     }
+}
+
+/// The sectors that the user of `leader` sees.
+fn shown(world: &World, leader: usize) -> usize {
+    let size = world.nodes[leader].volume.as_ref().map_or(0, |volume| volume.status().size);
+    sectors(Range { at: 0, len: size }).end
+}
+
+/// `nothing_shrinks`: `leader` begins to serve, or has grown.
+pub fn nothing_shrinks(world: &mut World, leader: usize) {
+    if world.nodes[leader].client.is_none_or(|client| client.epoch != world.record.epoch) {
+        return;
+    }
+    let size = world.nodes[leader].volume.as_ref().map_or(0, |volume| volume.status().size);
+    assert!(
+        size >= world.most_shown,
+        "nothing_shrinks: {size} bytes on {leader}, {} were shown before",
+        world.most_shown
+    );
+    world.most_shown = size;
 }
 
 /// `heals`.
@@ -298,7 +324,8 @@ pub fn heals(world: &World) {
     let user = world.nodes[leader].user.as_ref();
     let stuck = user.and_then(|user| user.pending.keys().next());
     assert!(stuck.is_none(), "heals: request {stuck:x?} never ended");
+    let shown = shown(world, leader);
     for node in &world.nodes {
-        assert!(node.disk.cells == world.nodes[leader].disk.cells, "heals: the copies differ");
+        assert!(node.disk.cells[..shown] == world.nodes[leader].disk.cells[..shown], "heals: the copies differ");
     }
 }

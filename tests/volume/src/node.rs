@@ -8,7 +8,7 @@ use crate::world::{GENERATION, Happening, MS, VOLUME, World, id, pair};
 use hotspare_core::{Epoch, NodeId, NodeSet};
 use hotspare_volume::bits::Bits;
 use hotspare_volume::layout::{self, PEERS_MAX, Superblock};
-use hotspare_volume::{Input, Lag, Task, Volume, VolumeConfig};
+use hotspare_volume::{Input, Lag, Range, Task, Volume, VolumeConfig};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,7 +52,9 @@ impl World {
         let mut peers = [NodeId::default(); PEERS_MAX];
         let others = (0..self.profile.nodes).filter(|other| *other != node);
         peers.iter_mut().zip(others).for_each(|(peer, other)| *peer = id(other));
-        let (size, block, whole) = (self.shape.size, self.shape.block, node == 0);
+        let (room, block, whole) = (self.shape.size, self.shape.block, node == 0);
+        // A copy that is made takes all the room there is; what counts is the size of the one with the data.
+        let size = if self.profile.grows && whole { room / 1024 * 512 } else { room };
         let content = Superblock {
             volume: VOLUME,
             node: id(node),
@@ -63,10 +65,14 @@ impl World {
             min_epoch: Epoch(0),
             whole,
         };
-        let mut disk = Disk::new(size, layout::metadata_bytes(&self.shape, self.profile.nodes - 1));
+        let mut disk = Disk::new(room, layout::metadata_bytes(&self.shape, self.profile.nodes - 1));
         for sequence in [1, 2] {
             let (at, bytes) = layout::superblock(sequence, &content);
             disk.write_meta(at, &bytes);
+        }
+        // What is not shown is whatever was on the disk before, and older than everything.
+        if self.profile.grows {
+            disk.fill(Range { at: room / 1024 * 512, len: room - room / 1024 * 512 }, node as u64 + 1);
         }
         Node {
             boot: 0,
@@ -111,7 +117,7 @@ impl World {
             lag: Lag { bytes: 128 << 10, span: span(120) },
         };
         let now = Duration::from_nanos(self.now);
-        self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits).with_shape(shape));
+        self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits));
         self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
         self.at(self.now, Happening::Tick { node, boot });
         let first = self.now + self.rng.below(300 * MS);

@@ -9,6 +9,8 @@ pub struct Profile {
     /// The user writes where it is already writing.
     pub overlaps: bool,
     pub disk_errors: bool,
+    /// The copies have room for more than is shown at first.
+    pub grows: bool,
     /// Pages of the bitmap rot.
     pub rot: bool,
     /// Something goes wrong about twice as often as this.
@@ -29,12 +31,14 @@ pub fn all() -> Vec<Profile> {
         asynchronous: 0,
         overlaps: false,
         disk_errors: false,
+        grows: false,
         rot: false,
         fault_every_ms: 800,
     };
     vec![
         base.clone(),
         Profile { name: "overlaps", overlaps: true, ..base.clone() },
+        Profile { name: "growing", nodes: 3, asynchronous: 1, grows: true, overlaps: true, ..base.clone() },
         Profile { name: "three-copies", nodes: 3, overlaps: true, ..base.clone() },
         Profile { name: "bad-disks", disk_errors: true, rot: true, ..base.clone() },
         Profile {

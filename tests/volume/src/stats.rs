@@ -17,6 +17,7 @@ pub struct Stats {
     pub flushes: u64,
     pub joins: u64,
     pub drops: u64,
+    pub growths: u64,
     /// Asynchronous copies that were further behind than they may be.
     pub left_behind: u64,
     pub copied: u64,
@@ -40,6 +41,7 @@ impl Stats {
         self.flushes += other.flushes;
         self.joins += other.joins;
         self.drops += other.drops;
+        self.growths += other.growths;
         self.left_behind += other.left_behind;
         self.copied += other.copied;
         self.compared += other.compared;
@@ -62,6 +64,7 @@ impl std::fmt::Display for Stats {
             flushes,
             joins,
             drops,
+            growths,
             left_behind,
             copied,
             seconds,
@@ -73,7 +76,7 @@ impl std::fmt::Display for Stats {
         )?;
         write!(
             f,
-            "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, left behind {left_behind}, blocks to copy {copied}, compared {compared}, "
+            "writes {writes}, flushes {flushes}, joins {joins}, drops {drops}, growths {growths}, left behind {left_behind}, blocks to copy {copied}, compared {compared}, "
         )?;
         write!(f, "events {events}, hours {}", seconds / 3600)
     }

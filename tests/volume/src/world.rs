@@ -26,6 +26,8 @@ pub struct World {
     pub now: u64,
     pub shape: Geometry,
     pub nodes: Vec<Node>,
+    /// Bytes that some user has seen.
+    pub most_shown: u64,
     pub record: Record,
     pub ledger: Ledger,
     pub faults_on: bool,
@@ -60,6 +62,7 @@ impl World {
             now: 0,
             shape,
             nodes: Vec::new(),
+            most_shown: 0,
             record: Record::born(id(0)),
             ledger: Ledger::new(profile.nodes, usize::try_from(shape.size / 512).expect("small")),
             faults_on: true,
@@ -282,8 +285,10 @@ impl World {
         self.at(self.now + pause, Happening::Use { node, boot });
         let overlaps = self.profile.overlaps;
         let this = &mut self.nodes[node];
+        let shown = this.volume.as_ref().map_or(0, |volume| volume.status().size);
         let Some(user) = this.user.as_mut().filter(|user| !user.waits && !this.sealed && !this.quiet) else { return };
-        if let Some(request) = user.ask(&mut self.rng, &this.disk.cells, (overlaps, rests), self.now) {
+        let cells = &this.disk.cells[sectors(Range { at: 0, len: shown })];
+        if let Some(request) = user.ask(&mut self.rng, cells, (overlaps, rests), self.now) {
             self.ledger.asked(request.tag);
             self.handle(node, Input::Request(request));
         }
@@ -357,7 +362,10 @@ impl World {
     fn bytes_of(&self, node: usize, range: Range, source: Source) -> Vec<Cell> {
         let this = &self.nodes[node];
         match source {
-            Source::Request(tag) => vec![tag; sectors(range).len()],
+            Source::Request(tag) => {
+                let cell = if tag >> 63 == 1 { 0 } else { tag }; // what it grows by is zeros
+                vec![cell; sectors(range).len()]
+            }
             Source::Read(id) => this.reads[&id].clone(),
             Source::Work(bytes) => this.works[&bytes].clone(),
         }
@@ -516,8 +524,13 @@ impl World {
 
     fn on_event(&mut self, node: usize, event: Event) {
         match event {
+            Event::Grown { .. } => {
+                self.stats.growths += 1;
+                invariants::nothing_shrinks(self, node);
+            }
             Event::Serving { .. } => {
                 self.nodes[node].serving = true;
+                invariants::nothing_shrinks(self, node);
                 invariants::serves_when_equal(self, node);
                 // What a former life of the engine did not answer is asked again, in order.
                 let waiting = self.nodes[node].user.as_mut().filter(|user| user.waits);

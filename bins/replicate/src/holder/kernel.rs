@@ -22,6 +22,7 @@ const CTRL_ATTR_FAMILY_ID: u16 = 1;
 const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 const NBD_CMD_CONNECT: u8 = 1;
 const NBD_CMD_DISCONNECT: u8 = 2;
+const NBD_CMD_RECONFIGURE: u8 = 3;
 const NBD_ATTR_INDEX: u16 = 1;
 const NBD_ATTR_SIZE_BYTES: u16 = 2;
 const NBD_ATTR_BLOCK_SIZE_BYTES: u16 = 3;
@@ -161,6 +162,20 @@ impl Device {
         fs::create_dir_all("/dev/hotspare")?;
         std::os::unix::fs::symlink(&device, &self.path)
             .or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+    }
+
+    /// It has `size` bytes from now on; the kernel tells udev.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn resize(&self, volume: &str, size: u64) -> io::Result<()> {
+        let index: u32 = self.name.trim_start_matches("nbd").parse().map_err(io::Error::other)?;
+        let attributes = [
+            attribute(NBD_ATTR_INDEX, &index.to_ne_bytes()),
+            attribute(NBD_ATTR_SIZE_BYTES, &size.to_ne_bytes()),
+            attribute(NBD_ATTR_BACKEND_IDENTIFIER, format!("{}\0", identifier(volume)).as_bytes()),
+        ];
+        ask(family()?, NBD_CMD_RECONFIGURE, &attributes.concat()).map(drop)
     }
 
     /// Who has it open: "pid 123 (postgres)", "mounted on /srv".

@@ -2,6 +2,7 @@
 
 mod asynchronous;
 mod degrade;
+mod growth;
 mod requests;
 mod sessions;
 mod verify;
@@ -36,6 +37,10 @@ fn read(tag: u64) -> Request {
 
 /// A copy that is equal to a clean other one, or one that has nothing (`generation` 0, not whole).
 fn copy(me: NodeId, other: NodeId, change: impl Fn(&mut Superblock)) -> Volume {
+    copy_with_room(me, other, SIZE, change)
+}
+
+fn copy_with_room(me: NodeId, other: NodeId, room: u64, change: impl Fn(&mut Superblock)) -> Volume {
     let mut peers = [NodeId::default(); PEERS_MAX];
     peers[0] = other;
     let min_epoch = Epoch(0);
@@ -51,7 +56,7 @@ fn copy(me: NodeId, other: NodeId, change: impl Fn(&mut Superblock)) -> Volume {
     };
     change(&mut block);
     let clean = block.generation != 0;
-    let bits = Bits::new(block.geometry(), 1, |_, _| clean.then(|| vec![0; layout::PAGE_WORDS]));
+    let bits = Bits::new(block.geometry(room), 1, |_, _| clean.then(|| vec![0; layout::PAGE_WORDS]));
     let config = VolumeConfig {
         grace: Duration::from_secs(2),
         takeover_grace: Duration::from_millis(200),

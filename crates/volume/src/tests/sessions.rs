@@ -36,7 +36,8 @@ fn who_is_not_listened_to() {
     assert!(matches!(answer(b(|block| block.min_epoch = Epoch(1)), hello(1))[..], [ToPrimary::Welcome { .. }]));
     assert_eq!(answer(b(|block| block.generation = 5), hello(1)), refused(Refusal::OtherGeneration(5)));
     assert_eq!(answer(b(|block| block.volume = 8), hello(1)), refused(Refusal::OtherVolume));
-    assert_eq!(answer(b(|block| block.size = SIZE / 2), hello(1)), refused(Refusal::OtherVolume));
+    let small = copy_with_room(B, A, SIZE / 2, |block| block.size = SIZE / 2);
+    assert_eq!(answer(small, hello(1)), refused(Refusal::NoRoom(SIZE / 2)));
     assert_eq!(answer(b(|block| block.whole = false), hello(1)), refused(Refusal::NotWhole));
     assert_eq!(
         answer(b(|block| block.generation = 0), hello(1)),
@@ -46,7 +47,10 @@ fn who_is_not_listened_to() {
     let stranger =
         ToReplica::Hello { volume: 7, size: SIZE, epoch: Epoch(1), generation: GENERATION, terms: Terms::Newcomer };
     let mut blank = answer(b(|block| (block.generation, block.whole) = (0, false)), stranger);
-    assert!(matches!(blank.pop(), Some(ToPrimary::Welcome { differs }) if differs[0] == u64::MAX), "all of it differs");
+    assert!(
+        matches!(blank.pop(), Some(ToPrimary::Welcome { differs, .. }) if differs[0] == u64::MAX),
+        "all of it differs"
+    );
     assert!(answer(b(|_| {}), ToReplica::Flush { flush: 1 }).is_empty(), "before hello");
 }
 

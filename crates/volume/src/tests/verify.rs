@@ -86,8 +86,8 @@ fn a_page_of_which_one_part_was_not_written_is_not_taken_for_written() {
     let c = NodeId(3);
     let shape = Geometry { size: 8 << 20, block: 65536, page_extents: 1 };
     let of = copy(A, B, |block| (block.size, block.peers[1]) = (shape.size, c));
-    let mut volume = of.with_shape(shape);
-    volume.bits = Bits::new(shape, 2, |_, _| Some(vec![0; 1]));
+    let mut volume = of;
+    (volume.shape, volume.bits) = (shape, Bits::new(shape, 2, |_, _| Some(vec![0; 1])));
     let now = Duration::from_secs(1);
     let (mut pages, mut begun) = (Vec::new(), Vec::new());
     let mut drive = |volume: &mut Volume, input: Input, pages: &mut Vec<(u64, u64)>| {
