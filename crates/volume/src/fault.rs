@@ -51,6 +51,8 @@ pub enum VolumeFault {
     VerifyWithoutLock,
     /// And the other copy looks when it is its turn.
     VerifyOutOfTurn,
+    /// R5: a block that was compared and is not the same is copied.
+    ComparedIsSame,
     /// An asynchronous copy begins nothing that came after a flush before that is done.
     FlushIsNoMark,
     /// Nor what came after a durable write.

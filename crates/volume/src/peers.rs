@@ -11,13 +11,16 @@ use crate::bits::Todo;
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
 use crate::message::{Command, Refusal, Source, Task, Terms, ToPrimary, ToReplica};
-use crate::primary::{Key, Peer, Step};
+use crate::primary::{Copying, Key, Peer, Step};
+use crate::verify::Digest;
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::NodeId;
 use std::time::Duration;
 
 /// Blocks that are copied to one peer at a time.
 const COPIES_MAX: usize = 8;
+/// One block of so many is compared before it is copied, where the last one was not the same.
+const COMPARE_EVERY: u64 = 16;
 /// A copy that refused is asked again after this.
 const GREET_AGAIN: Duration = Duration::from_millis(500);
 
@@ -65,7 +68,7 @@ impl Volume {
     /// Copies to `peer` that are under way come to nothing: others may have their turn.
     pub(crate) fn end_copies(&mut self, peer: NodeId) {
         let Role::Primary(primary) = &mut self.role else { return };
-        let of_peer = |doing: &Doing| matches!(doing, Doing::CopyRead { peer: other, .. } if *other == peer);
+        let of_peer = |doing: &Doing| matches!(doing, Doing::CopyRead { peer: other, .. } | Doing::CopyDigest { peer: other, .. } if *other == peer);
         self.doing.retain(|_, doing| !of_peer(doing));
         let granted = primary.locks.release_all(|key| matches!(key, Key::Copy(other, _) if *other == peer));
         self.granted(granted);
@@ -122,6 +125,7 @@ impl Volume {
             }
             ToPrimary::Flushed { flush } => self.on_peer_flushed(peer, flush),
             ToPrimary::Joined => self.on_joined(peer),
+            ToPrimary::Checked { check, same } if self.was_compared(peer, check, same) => {}
             ToPrimary::Checked { check, same } => self.on_checked(peer, check, same),
         }
     }
@@ -190,7 +194,9 @@ impl Volume {
         let Some((extent, block)) = peer.todo.take() else { return false };
         let range = shape.block_range(extent, block);
         primary.next = copy;
-        peer.copies.insert(copy, (range, now));
+        // Where one block was the same the next one may be; where not, it is asked now and then.
+        let compare = peer.lucky || copy.is_multiple_of(COMPARE_EVERY);
+        peer.copies.insert(copy, Copying { range, since: now, compare });
         if primary.locks.take(Key::Copy(node, copy), range) || taken_out(VolumeFault::CopyWithoutLock) {
             self.read_copy(node, copy);
         }
@@ -200,19 +206,58 @@ impl Volume {
     /// Nobody writes to the block now: it is read.
     pub(crate) fn read_copy(&mut self, node: NodeId, copy: u64) {
         let Role::Primary(primary) = &self.role else { return };
-        let Some((range, _)) = primary.peers.get(&node).and_then(|peer| peer.copies.get(&copy)) else { return };
-        let range = *range;
-        self.start(Doing::CopyRead { peer: node, copy }, Task::Read { range, tag: None });
+        let Some(copying) = primary.peers.get(&node).and_then(|peer| peer.copies.get(&copy)) else { return };
+        let range = copying.range;
+        if copying.compare {
+            self.start(Doing::CopyDigest { peer: node, copy }, Task::Digest { range });
+        } else {
+            self.start(Doing::CopyRead { peer: node, copy }, Task::Read { range, tag: None });
+        }
+    }
+
+    /// What the block comes to here: does it there as well? What is written to it from now on is sent, and comes behind the question.
+    pub(crate) fn on_copy_digest(&mut self, node: NodeId, copy: u64, digest: Option<Digest>) {
+        let Role::Primary(primary) = &mut self.role else { return };
+        let Some(peer) = primary.peers.get_mut(&node) else { return };
+        let Some(copying) = peer.copies.get_mut(&copy) else { return };
+        copying.since = self.now;
+        let (session, range) = (peer.session, copying.range);
+        let Some(digest) = digest else {
+            return self.close(node, session); // it is tried again from the bits
+        };
+        let message = ToReplica::Check { check: copy, range, digest };
+        self.out.push(Command::ToReplica { peer: node, session, message, bytes: None });
+        let granted = primary.locks.release(Key::Copy(node, copy));
+        self.granted(granted);
+    }
+
+    /// Whether a block that was to be copied is the same there; false: nothing was asked about that one.
+    fn was_compared(&mut self, node: NodeId, copy: u64, same: bool) -> bool {
+        let now = self.now;
+        let Role::Primary(primary) = &mut self.role else { return false };
+        let Some(peer) = primary.peers.get_mut(&node) else { return false };
+        let Some(copying) = peer.copies.get_mut(&copy) else { return false };
+        let range = copying.range;
+        peer.lucky = same;
+        if same || taken_out(VolumeFault::ComparedIsSame) {
+            peer.copies.remove(&copy);
+            return true;
+        }
+        *copying = Copying { range, since: now, compare: false };
+        if primary.locks.take(Key::Copy(node, copy), range) {
+            self.read_copy(node, copy);
+        }
+        true
     }
 
     pub(crate) fn on_copy_read(&mut self, node: NodeId, copy: u64, id: u64, ok: bool) {
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(peer) = primary.peers.get_mut(&node) else { return };
-        let Some((range, since)) = peer.copies.get_mut(&copy) else { return };
-        *since = self.now;
+        let Some(copying) = peer.copies.get_mut(&copy) else { return };
+        copying.since = self.now;
         let (session, last) = (peer.session, primary.number);
         if ok {
-            let message = ToReplica::Copy { copy, last, range: *range };
+            let message = ToReplica::Copy { copy, last, range: copying.range };
             self.out.push(Command::ToReplica { peer: node, session, message, bytes: Some(Source::Read(id)) });
         } else {
             return self.close(node, session); // it is tried again from the bits

@@ -100,7 +100,18 @@ pub(crate) struct Peer {
     /// Blocks that have to be copied.
     pub todo: Todo,
     /// Blocks on their way.
-    pub copies: BTreeMap<u64, (Range, Duration)>,
+    pub copies: BTreeMap<u64, Copying>,
+    /// The block that was compared last was the same there: the next one may be as well.
+    pub lucky: bool,
+}
+
+/// A block on its way to another copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copying {
+    pub range: Range,
+    pub since: Duration,
+    /// Whether it is the same there is asked first.
+    pub compare: bool,
 }
 
 impl Peer {
@@ -122,6 +133,7 @@ impl Peer {
             room: 0,
             todo: Todo::default(),
             copies: BTreeMap::new(),
+            lucky: true,
         }
     }
 
@@ -172,7 +184,7 @@ impl Peer {
     pub(crate) fn waits_since(&self) -> Option<Duration> {
         let writes = self.unacked.values().next().map(|(since, _)| *since);
         let flushes = self.flushes.values().map(|(_, since)| *since).min();
-        let copies = self.copies.values().map(|(_, since)| *since).min();
+        let copies = self.copies.values().map(|copying| copying.since).min();
         [writes, flushes, copies].into_iter().flatten().min()
     }
 

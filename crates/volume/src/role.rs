@@ -135,7 +135,8 @@ impl Volume {
         let epoch = primary.epoch;
         // Its numbers begin anew in the next tenure; what may still be written to the disk is waited for then.
         self.doing.retain(|_, doing| {
-            !matches!(doing, Doing::Read(_) | Doing::Flush { .. } | Doing::CopyRead { .. } | Doing::DigestOwn(_))
+            use Doing::{CopyDigest, CopyRead, DigestOwn, Flush, Read};
+            !matches!(doing, Read(_) | Flush { .. } | CopyRead { .. } | CopyDigest { .. } | DigestOwn(_))
         });
         self.role = Role::Replica(Replica::default());
         self.bits.begin_session(None);

@@ -57,6 +57,11 @@ pub(crate) enum Doing {
         peer: NodeId,
         copy: u64,
     },
+    /// A look at a block before it is copied.
+    CopyDigest {
+        peer: NodeId,
+        copy: u64,
+    },
     /// A look at a block of this copy.
     DigestOwn(u64),
     /// The same for another copy's user.
@@ -196,6 +201,7 @@ impl Volume {
             Doing::Read(tag) => self.on_read(tag, ok),
             Doing::Flush { flush, covers } => self.on_flushed(flush, covers, ok),
             Doing::CopyRead { peer, copy } => self.on_copy_read(peer, copy, id, ok),
+            Doing::CopyDigest { peer, copy } => self.on_copy_digest(peer, copy, None),
             Doing::DigestOwn(check) => self.on_own_digest(check, None),
             Doing::DigestWork(work) => self.on_work_digest(work, None),
             Doing::Apply(work) => self.on_applied(work, ok),
@@ -215,6 +221,7 @@ impl Volume {
     fn on_digested(&mut self, id: u64, digest: Digest) {
         self.asked.remove(&id);
         match self.doing.remove(&id) {
+            Some(Doing::CopyDigest { peer, copy }) => self.on_copy_digest(peer, copy, Some(digest)),
             Some(Doing::DigestOwn(check)) => self.on_own_digest(check, Some(digest)),
             Some(Doing::DigestWork(work)) => self.on_work_digest(work, Some(digest)),
             _ => {}

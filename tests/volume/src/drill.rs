@@ -107,6 +107,7 @@ fn seeded() -> Vec<(hotspare_volume::fault::VolumeFault, &'static str, &'static 
         (F::CountsTooEarly, "R5, D4", "a copy counts before it is flushed as far as the others"),
         (F::OwnBitsOnly, "R5, D8", "what the other side has marked is not copied"),
         (F::CopyWithoutLock, "R5", "a block is read for a copy while it is written to"),
+        (F::ComparedIsSame, "R5", "a block that was compared before it is copied is taken for the same"),
         (F::NoLocks, "R8", "writes that overlap race at the primary"),
         (F::NoLocksAtReplica, "R8", "writes that overlap race at a replica"),
         (F::OldEpochsWrite, "D6", "a replica takes in what an earlier epoch writes"),

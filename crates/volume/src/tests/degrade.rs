@@ -40,11 +40,34 @@ fn a_copy_that_is_back_in_time_gets_what_it_missed_and_nobody_is_asked() {
     desk.ask(flush(2));
     desk.run(1000);
     desk.copies.insert(B, copy(B, A, |_| {})); // its daemon starts anew
+    desk.odd.insert((B, 0));
     desk.connect();
     assert_eq!(desk.completed, [(1, true), (2, true)]);
     assert_eq!(desk.wants, []);
     let copied = desk.sent.iter().filter(|message| matches!(message, ToReplica::Copy { .. })).count();
     assert_eq!(copied, 1, "the one block");
+}
+
+#[test]
+fn what_is_the_same_there_is_not_sent_and_where_it_is_not_few_are_asked() {
+    let mut desk = Desk::new(copy(A, B, |_| {}), copy(B, A, |block| (block.generation, block.whole) = (0, false)));
+    let blocks = SIZE / 65536;
+    desk.odd.extend((20..40).map(|block| (B, block * 65536)));
+    desk.promote(A, 1);
+    desk.sets(1, &[A], &[A]);
+    desk.connect();
+    desk.run(200);
+    assert!(desk.copies[&A].is_joined(B) && desk.copies[&B].status().whole);
+    let count = |like: fn(&ToReplica) -> bool| desk.sent.iter().filter(|message| like(message)).count() as u64;
+    let (sent, asked) = (
+        count(|message| matches!(message, ToReplica::Copy { .. })),
+        count(|message| matches!(message, ToReplica::Check { .. })),
+    );
+    assert!(sent >= 20 && sent < blocks - 20, "{sent} of {blocks} blocks were sent, and 20 differ");
+    assert!(asked < blocks - 10, "{asked} were asked about");
+    let odd =
+        |at: u64| desk.sent.iter().any(|message| matches!(message, ToReplica::Copy { range, .. } if range.at == at));
+    assert!((20..40).all(|block| odd(block * 65536)));
 }
 
 #[test]
