@@ -23,7 +23,7 @@ def wait_equal() -> None:
 
 def resync() -> None:
     """The copy on beta is made anew: all of it is copied."""
-    beta.succeed("systemctl stop hotspare-replicate@data; hotspare-replicate create data --again; systemctl reset-failed; systemctl start hotspare-replicate@data")
+    beta.succeed(f"systemctl stop hotspare-replicate@data; truncate -s 0 /run/data.img; truncate -s {SIZE + (8 << 20)} /run/data.img; hotspare-replicate create data --again; systemctl reset-failed; systemctl start hotspare-replicate@data")
     alpha.wait_until_succeeds("hotspare-replicate status data --json | jq -e '.copies[0].resync'", timeout=60)
 
 

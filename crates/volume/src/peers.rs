@@ -17,8 +17,12 @@ use crate::volume::{Doing, Role, Volume};
 use hotspare_core::NodeId;
 use std::time::Duration;
 
-/// Blocks that are copied to one peer at a time.
+/// Blocks that are copied to one peer at a time,
 const COPIES_MAX: usize = 8;
+/// and while users ask for something, which then waits for one of them at most.
+const COPIES_BUSY: usize = 1;
+/// Users who have asked for something within this are at it.
+const BUSY_FOR: Duration = Duration::from_millis(20);
 /// One block of so many is compared before it is copied, where the last one was not the same.
 const COMPARE_EVERY: u64 = 16;
 /// A copy that refused is asked again after this.
@@ -187,9 +191,9 @@ impl Volume {
         let (now, shape) = (self.now, self.shown());
         let Role::Primary(primary) = &mut self.role else { return false };
         let copy = primary.next + 1;
-        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < COPIES_MAX) else {
-            return false;
-        };
+        let busy = now.saturating_sub(primary.asked_at) < BUSY_FOR;
+        let most = if busy { COPIES_BUSY } else { COPIES_MAX };
+        let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < most) else { return false };
         // From now on what is written to it is sent.
         let Some((extent, block)) = peer.todo.take() else { return false };
         let range = shape.block_range(extent, block);

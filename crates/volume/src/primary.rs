@@ -226,6 +226,8 @@ pub(crate) struct Primary {
     pub waiting: BTreeMap<u64, Waiting>,
     pub writes: BTreeMap<u64, Write>,
     pub reads: BTreeMap<u64, Range>,
+    /// When a user asked for something last.
+    pub asked_at: Duration,
     pub flushes: BTreeMap<u64, Flush>,
     /// Completed, but for the lease.
     pub ready: Vec<(u64, bool)>,
@@ -260,6 +262,7 @@ impl Primary {
             waiting: BTreeMap::new(),
             writes: BTreeMap::new(),
             reads: BTreeMap::new(),
+            asked_at: Duration::ZERO,
             flushes: BTreeMap::new(),
             ready: Vec::new(),
             locks: Locks::default(),

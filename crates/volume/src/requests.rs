@@ -15,6 +15,7 @@ impl Volume {
         let Role::Primary(primary) = &mut self.role else {
             return self.out.push(Command::Complete { tag: request.tag, ok: false });
         };
+        primary.asked_at = self.now;
         if primary.sealed || !fits {
             return self.out.push(Command::Complete { tag: request.tag, ok: false });
         }
