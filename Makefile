@@ -34,8 +34,8 @@ torture: labtools  ## random faults on the nspawn cluster: MINUTES=30 SEED=7
 	vm-tests/run --torture $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 bench: labtools  ## outages seen by a client, next to keepalived in the same run, on a quiet machine: RUNS=20
 	vm-tests/run --bench --runs $(or $(RUNS),20)
-benchvolume: vmtools ## a volume next to QEMU's storage daemon here, and next to DRBD 8.4 on the same two virtual machines: ratios
-	vm-tests/run bench-volume-host bench-volume
+benchvolume: vmtools ## a volume beside a resync, next to QEMU's storage daemon here, and next to DRBD 8.4 on the same two virtual machines: ratios
+	vm-tests/run bench-volume-host bench-resync bench-volume
 model:   ## every state of register, lease, parking, hand-over and of the copies at small bounds
 	cargo run -q --profile sim -p hotspare-model
 vm: vmtools ## scenarios on virtual machines with kernels of their own (emulated): NAME=vm-database for one, RUNS=20 for many

@@ -5,7 +5,7 @@
 from volumes import wait_equal
 
 SLOW = 300  # an emulated processor
-DIRTY, TAKES = 400, 900  # MiB; the machine has 1024
+DIRTY, TAKES = 300, 650  # MiB; the machine has 1024
 
 
 def says(node, what: str) -> str:
@@ -13,7 +13,7 @@ def says(node, what: str) -> str:
 
 
 for node in (alpha, beta):
-    node.data_mb = 600
+    node.data_mb = 400
 for node in (witness, alpha, beta):
     node.start()
 for node in (alpha, beta):
@@ -41,7 +41,7 @@ with subtest("dirty pages, more than memory is taken, and the machine swaps: all
     alpha.wait_until_succeeds("test -e /run/written", timeout=SLOW)
     alpha.wait_until_succeeds(f"test \"$(cat /run/taken)\" = {TAKES << 20}", timeout=SLOW)
     swapped = int(alpha.succeed("awk '/^pswpout/ { print $2 }' /proc/vmstat"))
-    assert swapped > 10_000, f"{swapped} pages were swapped out: memory was not short"
+    assert swapped > 5_000, f"{swapped} pages were swapped out: memory was not short"
     log.info(f"{swapped} pages were swapped out")
     for pid in pids:
         t.assertEqual(alpha.succeed(f"awk '/^VmSwap/ {{ print $2 }}' /proc/{pid}/status").strip(), "0")

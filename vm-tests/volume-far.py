@@ -71,6 +71,8 @@ with subtest("the role is handed over: it follows the new primary, and is not as
     nothing_is_lost(beta, before)
     wait_equal(beta, alpha)
     wait_follows(beta)
+    witness.succeed("hotspare status | grep 'stands by for beta; cannot lead: its copy of the data does not count (it is asynchronous: nobody waits for it)'")
+    witness.succeed("hotspare-replicate status data | grep 'the copy that is written to was heard 0 s ago'")
     wait_writes(beta)
 
 with subtest("the site of the two burns down under load, disks and all: what is left does not lead by itself"):

@@ -381,7 +381,7 @@ impl GroupRun {
             holder: self.holder(&status, me).map_or(String::new(), |id| config.node_name(id).to_owned()),
             epoch: status.epoch.0,
             quorum: status.quorum,
-            state: self.state(config, &status),
+            state: self.state(config, &status, me),
         }
     }
 
@@ -393,7 +393,7 @@ impl GroupRun {
     }
 
     /// What this node is doing in this group, or what blocks it.
-    fn state(&self, config: &Config, status: &Status) -> String {
+    fn state(&self, config: &Config, status: &Status, me: &Node) -> String {
         let name = |id| config.node_name(id);
         let answering = status.voters.iter().filter(|voter| voter.answering).count();
         match status.phase {
@@ -427,8 +427,8 @@ impl GroupRun {
             },
             _ => match (status.abstains_for, status.live) {
                 (Some(left), _) => format!("abstains for another {}", story::span(left)),
-                (None, Some(live)) => format!("stands by for {}{}", name(live.holder), self.unfit(status)),
-                (None, None) => format!("stands by; nobody leads{}", self.unfit(status)),
+                (None, Some(live)) => format!("stands by for {}{}", name(live.holder), self.unfit(status, me)),
+                (None, None) => format!("stands by; nobody leads{}", self.unfit(status, me)),
             },
         }
     }
@@ -456,7 +456,7 @@ impl GroupRun {
         GroupStatus {
             name: self.config.name.clone(),
             role: role(&self.config, &status).into(),
-            state: self.state(config, &status),
+            state: self.state(config, &status, me),
             holder: holder.map(|id| config.node_name(id).into()),
             epoch: status.epoch.max(Epoch(0)).0,
             lease_ms: ms(self.config.timetable.lease),
@@ -482,10 +482,13 @@ impl GroupRun {
     }
 
     /// Why this node could not lead for its copy of the data.
-    fn unfit(&self, status: &Status) -> String {
+    fn unfit(&self, status: &Status, me: &Node) -> String {
         let Some((data, volume)) = status.data.zip(self.config.volume.as_ref()) else { return String::new() };
         match (data.fit, data.counts) {
             (true, true) => String::new(),
+            (true, false) if volume.asynchronous.nodes.contains(&me.name) => {
+                "; cannot lead: its copy of the data does not count (it is asynchronous: nobody waits for it)".into()
+            }
             (true, false) => {
                 "; cannot lead: its copy of the data does not count (it misses what was written last)".into()
             }

@@ -100,6 +100,7 @@ mod tests {
             after_a_crash: 0,
             copies: vec![copy("beta", resync), copy("gamma", None)],
             verifying: None,
+            heard_seconds: None,
         };
         let told = of(&status);
         let copies = [("beta".into(), true, false, 4096, 5), ("gamma".into(), true, true, 4096, 0)];

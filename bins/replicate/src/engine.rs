@@ -117,6 +117,8 @@ pub struct Engine {
     progress: Progress,
     next_look: Duration,
     worth: Option<(bool, bool)>,
+    /// When a copy that is written to said something last.
+    heard: Option<Duration>,
     why: String,
 }
 
@@ -157,6 +159,7 @@ impl Engine {
             progress: Progress::default(),
             next_look: Duration::ZERO,
             worth: None,
+            heard: None,
             why: "started".into(),
         }
     }
@@ -261,6 +264,7 @@ impl Engine {
             }
             match said {
                 Said::ByPrimary(message, bytes) => {
+                    self.heard = Some(self.now());
                     self.next_bytes += 1;
                     self.works.extend(bytes.map(|bytes| (self.next_bytes, (session, bytes))));
                     self.handle(Input::FromPrimary { peer, session, message, bytes: self.next_bytes });

@@ -146,12 +146,15 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
         tracing::info!("{}: the group has another candidate: all of the volume is copied there", described.name);
     }
     let (room, bits) = (backing.room, backing.bits(&content));
+    let others: Vec<&String> =
+        group.candidates.iter().filter(|name| **name != me.name && !config.is_lost(name)).collect();
     let volume_config = VolumeConfig {
         grace: GRACE,
         takeover_grace: TAKEOVER_GRACE,
         flush_every: FLUSH_EVERY,
         disk_patience: DISK_PATIENCE,
         cool_after: COOL_AFTER,
+        others: others.iter().map(|name| NodeId::of(name)).collect(),
         asynchronous: described.asynchronous.nodes.iter().map(|name| NodeId::of(name)).collect(),
         lag: Lag { bytes: described.asynchronous.lag_bytes, span: described.asynchronous.lag },
     };
@@ -167,9 +170,11 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     let serving = Arc::new(AtomicBool::new(false));
     let size = Arc::new(AtomicU64::new(content.size));
     let door = Arc::new(nbd::Door { size: size.clone(), serving: serving.clone(), post: sender.clone() });
-    let peers = group.candidates.iter().filter(|name| **name != me.name && !config.is_lost(name));
-    let peers: BTreeMap<NodeId, _> =
-        peers.filter_map(|name| config.node(name)).map(|node| (node.id, (node.key, node.links.clone()))).collect();
+    let peers: BTreeMap<NodeId, _> = others
+        .into_iter()
+        .filter_map(|name| config.node(name))
+        .map(|node| (node.id, (node.key, node.links.clone())))
+        .collect();
     let party = peers::Party {
         key,
         cluster: identity::cluster_of(config),

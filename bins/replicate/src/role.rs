@@ -72,6 +72,9 @@ pub struct Status {
     pub copies: Vec<Copy>,
     /// Blocks that were looked at, and how many there are.
     pub verifying: Option<(u64, u64)>,
+    /// Since a copy that is written to said something last, in this life of the program.
+    #[serde(default)]
+    pub heard_seconds: Option<u64>,
 }
 
 /// Another copy, as this one sees it.

@@ -101,6 +101,9 @@ fn show(status: &Status) {
         println!("  room for {} bytes: hotspare-replicate resize {}", status.room, status.volume);
     }
     println!("  {} bytes would be copied again if this machine crashed now", status.after_a_crash);
+    if let Some(seconds) = status.heard_seconds.filter(|_| status.role == "replica") {
+        println!("  the copy that is written to was heard {seconds} s ago");
+    }
     if let Some((looked, of)) = status.verifying {
         println!("  looks whether all copies are the same: block {looked} of {of}");
     }

@@ -13,7 +13,7 @@ use crate::event::{Event, NoGrowth};
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::{Geometry, PIECE_BLOCKS, Range};
 use crate::message::{Command, Op, Request, ToReplica, What};
-use crate::primary::{Peer, Step};
+use crate::primary::Step;
 use crate::volume::{Role, Volume};
 use hotspare_core::NodeId;
 use std::collections::BTreeSet;
@@ -47,6 +47,11 @@ impl Volume {
         Geometry { size: self.shown, ..self.shape }
     }
 
+    /// What the copies have in common: as much as is shown, or more, just before that is shown.
+    pub(crate) fn common(&self) -> Geometry {
+        Geometry { size: self.block.size, ..self.shape }
+    }
+
     /// Bytes of a copy's own part that its user may see.
     #[must_use]
     pub fn room(&self) -> u64 {
@@ -74,10 +79,10 @@ impl Volume {
         if primary.growth.is_some() {
             return Err(NoGrowth::UnderWay);
         }
-        if let Some(node) = missing(&primary.peers) {
+        if let Some(node) = self.missing() {
             return Err(NoGrowth::Missing(node));
         }
-        let peers = primary.peers.iter().map(|(node, peer)| (peer.room, *node));
+        let peers = self.config.others.iter().filter_map(|node| Some((primary.peers.get(node)?.room, *node)));
         let (to, node) = peers.chain([(self.shape.size, self.block.node)]).min().expect("one at least");
         if to <= self.block.size { Err(NoGrowth::NoRoom(node)) } else { Ok(to) }
     }
@@ -92,7 +97,7 @@ impl Volume {
             }
             return;
         }
-        if let Some(node) = missing(&primary.peers) {
+        if let Some(node) = self.missing() {
             return self.stop_growing(NoGrowth::Missing(node));
         }
         let next = match growth.stage {
@@ -162,15 +167,16 @@ impl Volume {
         self.journal(Event::Grown { size });
     }
 
+    /// A copy that there should be and that is not equal, if there is one.
+    fn missing(&self) -> Option<NodeId> {
+        let Role::Primary(primary) = &self.role else { return None };
+        self.config.others.iter().copied().find(|node| !primary.is_joined(*node))
+    }
+
     pub(crate) fn stop_growing(&mut self, why: NoGrowth) {
         let Role::Primary(primary) = &mut self.role else { return };
         if primary.growth.take().is_some() {
             self.journal(Event::NotGrown { why });
         }
     }
-}
-
-/// A copy that is not equal, if there is one.
-fn missing(peers: &std::collections::BTreeMap<NodeId, Peer>) -> Option<NodeId> {
-    peers.iter().find(|(_, peer)| peer.step != Step::Joined).map(|(node, _)| *node)
 }

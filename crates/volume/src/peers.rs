@@ -92,7 +92,8 @@ impl Volume {
             (false, false) => Terms::Newcomer,
         };
         (state.session, state.step, state.greeted_at, state.terms) = (session, Step::Greeted, now, terms);
-        let (volume, size, epoch, generation) = (self.block.volume, self.shown, primary.epoch, self.block.generation);
+        let (volume, size, epoch, generation) =
+            (self.block.volume, self.block.size, primary.epoch, self.block.generation);
         let message = ToReplica::Hello { volume, size, epoch, generation, terms };
         self.out.push(Command::ToReplica { peer, session, message, bytes: None });
     }
@@ -140,7 +141,7 @@ impl Volume {
         if !taken_out(VolumeFault::OwnBitsOnly) {
             self.bits.join(slot, differs);
         }
-        let todo = self.bits.within(slot, &self.shown());
+        let todo = self.bits.within(slot, &self.common());
         let blocks = todo.iter().map(|word| u64::from(word.count_ones())).sum();
         let Role::Primary(primary) = &mut self.role else { return };
         let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.step == Step::Greeted) else { return };
@@ -188,7 +189,7 @@ impl Volume {
     }
 
     fn copy_one(&mut self, node: NodeId) -> bool {
-        let (now, shape) = (self.now, self.shown());
+        let (now, shape) = (self.now, self.common());
         let Role::Primary(primary) = &mut self.role else { return false };
         let copy = primary.next + 1;
         let busy = now.saturating_sub(primary.asked_at) < BUSY_FOR;

@@ -318,7 +318,7 @@ impl Volume {
         let (peer, session) = (link.peer, link.session);
         let Some(slot) = self.slot(peer).filter(|_| landed && self.saved(link.saved)) else { return };
         self.bits.begin_session(None);
-        let (room, differs) = (self.shape.size, self.bits.within(slot, &self.shown()));
+        let (room, differs) = (self.shape.size, self.bits.within(slot, &self.common()));
         let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
         link.open = true;
         self.out.push(Command::ToPrimary { peer, session, message: ToPrimary::Welcome { room, differs } });

@@ -27,6 +27,8 @@ pub struct VolumeConfig {
     pub disk_patience: Duration,
     /// What nobody has written to for so long is not taken for written to when the machine crashes.
     pub cool_after: Duration,
+    /// The other copies that there should be. The superblock may name more, of nodes that are no candidates any more.
+    pub others: Vec<NodeId>,
     /// Copies that nobody waits for.
     pub asynchronous: Vec<NodeId>,
     /// How far they may be behind before they are left behind.
@@ -340,7 +342,7 @@ impl Volume {
 
     /// How many blocks of what is shown may differ.
     fn differs(&self, slot: usize) -> u64 {
-        self.bits.within(slot, &self.shown()).iter().map(|word| u64::from(word.count_ones())).sum()
+        self.bits.within(slot, &self.common()).iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
     /// Bytes that have yet to be copied, to each copy that is made equal.

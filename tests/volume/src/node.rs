@@ -113,6 +113,7 @@ impl World {
             flush_every: span(100),
             disk_patience: span(150),
             cool_after: span(60),
+            others: (0..self.profile.nodes).filter(|other| *other != node).map(id).collect(),
             asynchronous: (0..self.profile.nodes).filter(|n| self.profile.is_asynchronous(*n)).map(id).collect(),
             lag: Lag { bytes: 128 << 10, span: span(120) },
         };

@@ -56,6 +56,7 @@ impl Engine {
             generation: format!("{:x}", status.generation),
             requests: status.requests,
             verifying: self.volume.verifying(),
+            heard_seconds: self.heard.map(|heard| self.now().saturating_sub(heard).as_secs()),
             after_a_crash: status.after_a_crash,
             copies: copies.collect(),
         }

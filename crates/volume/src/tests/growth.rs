@@ -69,6 +69,17 @@ fn nothing_is_shown_before_all_copies_have_it_on_disk_and_it_stops_when_one_goes
 }
 
 #[test]
+fn a_node_that_is_no_candidate_any_more_is_not_waited_for() {
+    let mut desk = roomy();
+    desk.disconnect();
+    desk.copies.get_mut(&A).unwrap().config.others.clear();
+    desk.run(2500);
+    desk.sets(1, &[A], &[A]);
+    desk.input(A, Input::Grow);
+    assert_eq!(desk.last_event(A), Some(Event::Grown { size: ROOM }));
+}
+
+#[test]
 fn whoever_is_said_hello_to_takes_the_size_of_the_one_that_is_written_to() {
     for (mine, room) in [(SIZE * 2, ROOM), (SIZE / 2, SIZE)] {
         let mut desk = Desk::new(copy(A, B, |_| {}), copy_with_room(B, A, room, |block| block.size = mine));

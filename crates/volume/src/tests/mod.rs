@@ -63,6 +63,7 @@ fn copy_with_room(me: NodeId, other: NodeId, room: u64, change: impl Fn(&mut Sup
         flush_every: Duration::from_secs(1),
         disk_patience: Duration::from_secs(5),
         cool_after: Duration::from_secs(5),
+        others: vec![other],
         asynchronous: Vec::new(),
         lag: Lag { bytes: 1 << 20, span: Duration::from_secs(10) },
     };
