@@ -5,7 +5,7 @@
 from volumes import wait_equal
 
 SLOW = 300  # an emulated processor
-DIRTY, TAKES = 300, 650  # MiB; the machine has 1024
+DIRTY, TAKES = 300, 850  # MiB; the machine has 1024
 
 
 def says(node, what: str) -> str:
@@ -36,15 +36,18 @@ with subtest("memory of the engine and the holder is locked, and what they write
 with subtest("dirty pages, more than memory is taken, and the machine swaps: all of it ends, and nobody is killed"):
     pids = [alpha.get_unit_property(f"{unit}.service", "MainPID") for unit in ("hotspare-replicate@data", "hotspare-volume@data")]
     alpha.succeed("sysctl -qw vm.dirty_ratio=90 vm.dirty_background_ratio=80 vm.swappiness=100")
-    alpha.succeed(f"systemd-run -q --unit=hog sh -c 'head -c {TAKES}M /dev/zero | tail -c {TAKES}M | wc -c > /run/taken'")
+    # What is in a tmpfs can only be swapped out (and zeros are not even that).
+    alpha.succeed("mkdir /run/hog && mount -t tmpfs -o size=1000M hog /run/hog")
+    alpha.succeed(f"systemd-run -q --unit=hog sh -c 'yes | head -c {TAKES}M > /run/hog/all && touch /run/taken'")
     alpha.succeed(f"systemd-run -q --unit=dirt sh -c 'head -c {DIRTY}M /dev/urandom > /srv/data/dirt && sync /srv/data/dirt && touch /run/written'")
     alpha.wait_until_succeeds("test -e /run/written", timeout=SLOW)
-    alpha.wait_until_succeeds(f"test \"$(cat /run/taken)\" = {TAKES << 20}", timeout=SLOW)
+    alpha.wait_until_succeeds("test -e /run/taken", timeout=SLOW)
     swapped = int(alpha.succeed("awk '/^pswpout/ { print $2 }' /proc/vmstat"))
-    assert swapped > 5_000, f"{swapped} pages were swapped out: memory was not short"
+    assert swapped > 2_000, f"{swapped} pages were swapped out: memory was not short"
     log.info(f"{swapped} pages were swapped out")
     for pid in pids:
         t.assertEqual(alpha.succeed(f"awk '/^VmSwap/ {{ print $2 }}' /proc/{pid}/status").strip(), "0")
+    alpha.succeed("umount /run/hog")
     alpha.fail("journalctl -k -o cat | grep -E 'Out of memory|I/O error|blocked for more than'")
 
 with subtest("what was written is on both, and nothing has moved"):
