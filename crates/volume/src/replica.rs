@@ -162,8 +162,9 @@ impl Volume {
         if self.block.generation == 0 {
             (self.block.generation, changed) = (generation, true);
         }
-        if self.block.size != of.1 && !taken_out(VolumeFault::SizeNotTaken) {
-            (self.block.size, self.shown, changed) = (of.1, of.1, true);
+        if !taken_out(VolumeFault::SizeNotTaken) {
+            changed |= self.block.size != of.1;
+            (self.block.size, self.shown) = (of.1, of.1);
         }
         // Also if nothing has changed: what an older session changed may not be there yet (simulator, storm 5129).
         let saved = if changed { self.save() } else { self.newest() };
