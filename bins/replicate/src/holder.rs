@@ -206,7 +206,9 @@ impl Holder {
             return;
         }
         match device.map(|device| device.resize(&self.volume, bytes)) {
-            Some(Err(error)) => tracing::error!("{}: the kernel's device does not grow: {error}", self.volume),
+            Some(Err(error)) => {
+                tracing::error!("{}: the kernel's device does not grow before the role has moved: {error}", self.volume)
+            }
             _ => tracing::info!("{}: {bytes} bytes are shown", self.volume),
         }
     }

@@ -325,7 +325,7 @@ impl Volume {
         let slow = |(node, peer): (&NodeId, &Peer)| {
             let lag = peer.lag(now);
             let late =
-                if peer.asynchronous { lag.span >= most.span || lag.bytes > most.bytes } else { lag.span >= grace };
+                if peer.asynchronous { lag.span >= most.span || peer.kept() > most.bytes } else { lag.span >= grace };
             let why =
                 if peer.asynchronous { Event::LeftBehind { peer: *node, lag } } else { Event::TooSlow { peer: *node } };
             (peer.hears() && late).then_some((*node, peer.session, why))

@@ -175,6 +175,11 @@ impl Peer {
         Lag { bytes: self.unacked_bytes, span: now.saturating_sub(since) }
     }
 
+    /// What is kept for it. Flushes as well: a user who does little else must not fill the memory of both sides.
+    pub(crate) fn kept(&self) -> u64 {
+        self.unacked_bytes + self.flushes.len() as u64 * KEPT_LEAST
+    }
+
     /// The last write up to which it has answered all, if `sent` was the last one sent.
     pub(crate) fn covers(&self, sent: u64) -> u64 {
         self.unacked.keys().next().map_or(sent, |oldest| oldest - 1)
@@ -183,7 +188,8 @@ impl Peer {
     /// Since when the oldest question has not been answered.
     pub(crate) fn waits_since(&self) -> Option<Duration> {
         let writes = self.unacked.values().next().map(|(since, _)| *since);
-        let flushes = self.flushes.values().map(|(_, since)| *since).min();
+        // Sent in the order of their numbers; there may be thousands on the way to a copy far away.
+        let flushes = self.flushes.values().next().map(|(_, since)| *since);
         let copies = self.copies.values().map(|copying| copying.since).min();
         [writes, flushes, copies].into_iter().flatten().min()
     }

@@ -98,6 +98,18 @@ fn what_is_too_far_behind_is_left_behind_and_made_equal_later() {
 }
 
 #[test]
+fn flushes_that_are_not_answered_take_memory_too() {
+    let mut desk = far();
+    desk.held.insert(B);
+    desk.ask(write(1));
+    for tag in 2..300 {
+        desk.ask(flush(tag));
+    }
+    assert_eq!(desk.completed.len(), 299, "nobody was held up");
+    assert!(desk.happened(|event| matches!(event, Event::LeftBehind { peer: B, .. })));
+}
+
+#[test]
 fn one_that_counted_until_now_is_let_go_of_and_told_so() {
     let mut a = copy(A, B, |_| {});
     a.config.asynchronous = vec![B];
