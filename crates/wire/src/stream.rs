@@ -5,17 +5,20 @@
 //!  second  [length 2][noise message 2]
 //!  record  [length 2][ciphertext]                                         each way; numbered from zero, none can be left out or repeated
 //! ```
-//! Whoever is called believes in the session when the first record has come: a recorded call that is played again proves nothing.
+//! Each way the key is replaced by one derived from it after [`REKEY`] records (Noise, revision 34, section 11.3): who learns it later cannot read
+//! what went before, however long the connection has lasted. Whoever is called believes in the session when the first record has come: a recorded call that is played again proves nothing.
 
 use crate::VERSION;
 use crate::session::{Cluster, Key, PATTERN, PublicKey};
 use snow::{Builder, HandshakeState, StatelessTransportState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Bytes of a call before its Noise message.
 pub const CALL_HEAD: usize = 2 + 8 + 8 + 2;
 /// Plaintext bytes of a record at most.
 pub const RECORD_MAX: usize = 65_535 - 16;
+/// Records that go under one key: at most 4 GiB.
+pub const REKEY: u64 = 1 << 16;
 const KIND: u8 = 4;
 
 /// Why a call or an answer was not understood.
@@ -29,15 +32,22 @@ pub enum StreamError {
     NotSealed,
 }
 
+/// The keys of both ways. Neither half waits for the other for longer than a record takes.
+type Transport = Arc<Mutex<StatelessTransportState>>;
+
+fn lock(transport: &Transport) -> MutexGuard<'_, StatelessTransportState> {
+    transport.lock().expect("nobody panics while sealing")
+}
+
 /// The sending half.
 pub struct Seal {
-    transport: Arc<StatelessTransportState>,
+    transport: Transport,
     next: u64,
 }
 
 /// The receiving half.
 pub struct Unseal {
-    transport: Arc<StatelessTransportState>,
+    transport: Transport,
     next: u64,
 }
 
@@ -121,7 +131,8 @@ pub fn answer(
 }
 
 fn halves(state: HandshakeState) -> Result<(Seal, Unseal), StreamError> {
-    let transport = Arc::new(state.into_stateless_transport_mode().map_err(|_| StreamError::NotSealed)?);
+    let transport = state.into_stateless_transport_mode().map_err(|_| StreamError::NotSealed)?;
+    let transport = Arc::new(Mutex::new(transport));
     Ok((Seal { transport: transport.clone(), next: 0 }, Unseal { transport, next: 0 }))
 }
 
@@ -131,8 +142,12 @@ impl Seal {
         for piece in plain.chunks(RECORD_MAX) {
             let at = out.len();
             out.resize(at + 2 + piece.len() + 16, 0);
-            let length = self.transport.write_message(self.next, piece, &mut out[at + 2..]).expect("it fits");
+            let mut transport = lock(&self.transport);
+            let length = transport.write_message(self.next, piece, &mut out[at + 2..]).expect("it fits");
             self.next += 1;
+            if self.next.is_multiple_of(REKEY) {
+                transport.rekey_outgoing();
+            }
             let length = u16::try_from(length).expect("a record is short").to_be_bytes();
             out[at..at + 2].copy_from_slice(&length);
         }
@@ -147,9 +162,13 @@ impl Unseal {
     pub fn open(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), StreamError> {
         let at = out.len();
         out.resize(at + record.len(), 0);
-        let opened = self.transport.read_message(self.next, record, &mut out[at..]);
+        let mut transport = lock(&self.transport);
+        let opened = transport.read_message(self.next, record, &mut out[at..]);
         let length = opened.map_err(|_| StreamError::NotSealed)?;
         self.next += 1;
+        if self.next.is_multiple_of(REKEY) {
+            transport.rekey_incoming();
+        }
         out.truncate(at + length);
         Ok(())
     }
@@ -198,6 +217,32 @@ mod tests {
         assert_eq!(unseal.open(&changed, &mut Vec::new()), Err(StreamError::NotSealed));
         all[1..].iter().for_each(|record| unseal.open(record, &mut opened).unwrap());
         assert_eq!(opened, plain);
+    }
+
+    #[test]
+    fn each_way_has_a_new_key_from_time_to_time_and_the_old_one_opens_nothing_more() {
+        let cluster = Cluster::new("c", b"", 0);
+        let ((mut seal, mut back), (mut answers, mut unseal)) = pair(&cluster);
+        let pass = |seal: &mut Seal, unseal: &mut Unseal, count: u64| {
+            for n in 0..count {
+                let (mut out, mut opened) = (Vec::new(), Vec::new());
+                seal.seal(&n.to_be_bytes(), &mut out);
+                unseal.open(&out[2..], &mut opened).unwrap();
+                assert_eq!(opened, n.to_be_bytes());
+            }
+        };
+        let mut first = Vec::new();
+        seal.seal(b"recorded", &mut first);
+        unseal.open(&first[2..], &mut Vec::new()).unwrap();
+        unseal.next = 0;
+        unseal.open(&first[2..], &mut Vec::new()).expect("the key of then opens it");
+        pass(&mut seal, &mut unseal, REKEY);
+        pass(&mut answers, &mut back, 5); // the other way has its own count
+        pass(&mut seal, &mut unseal, REKEY);
+        pass(&mut answers, &mut back, REKEY);
+        // Whoever has the keys of now and a recording of then:
+        unseal.next = 0;
+        assert_eq!(unseal.open(&first[2..], &mut Vec::new()), Err(StreamError::NotSealed));
     }
 
     #[test]
