@@ -89,3 +89,12 @@ with subtest("the role moves, and the change with it"):
     beta.succeed("hotspare switchover")
     beta.wait_for_unit("cluster-primary.target")
     beta.fail("ip -o addr show to 2001:db8:1::100 | grep .")
+
+with subtest("and when it comes back, it is the change that comes back"):
+    beta.wait_for_unit("cluster-up.service")
+    alpha.wait_until_succeeds("hotspare status | grep 'alpha (ready)'")
+    alpha.succeed("hotspare switchover")
+    alpha.wait_for_unit("cluster-up.service")
+    alpha.fail("ip -o addr show to 2001:db8:1::100 | grep .")
+    alpha.fail("systemctl cat cluster-address-2.service")
+    alpha.fail("hotspare status | grep pending")

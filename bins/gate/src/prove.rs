@@ -80,6 +80,17 @@ pub fn at_its_stop(args: &Args) {
     }
 }
 
+/// The units of a held group stay those of the file that was in force when it was taken; what was changed meanwhile comes now, before the
+/// role can come back (hotspare-refresh.path has process 1 reload them).
+fn let_newer_units_in(args: &Args) {
+    let held = file(&args.group, "kdl");
+    let changed = std::fs::read(&held).is_ok_and(|held| std::fs::read(&args.config).is_ok_and(|now| now != held));
+    let _ = std::fs::remove_file(held);
+    if changed && let Err(error) = std::fs::write(Path::new(FOLDER).join("stale"), "") {
+        eprintln!("units of the older configuration stay until systemctl daemon-reload: {error}");
+    }
+}
+
 fn prove(args: &Args, how: How, refused: bool) -> Result<Exit, Failure> {
     let (group, slice, addresses) = (args.group.as_str(), &args.slice(), &args.address);
     let claim = std::fs::read(file(group, "claim")).ok();
@@ -114,7 +125,7 @@ fn prove(args: &Args, how: How, refused: bool) -> Result<Exit, Failure> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let _ = std::fs::remove_file(file(group, "kdl"));
+    let_newer_units_in(args);
     // Without a claim there is nothing to prove: the other of the two did it, or no gate was ever here. What the page
     // calls held is then on its way to the next gate, and none of ours (the simulator found it released).
     let Some(claim) = claim else { return Ok(Exit::Done) };
