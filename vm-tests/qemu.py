@@ -164,12 +164,19 @@ class Qemu(Nspawn):
         self.commands += 1
         limit = timeout or 900
         text = base64.b64encode(f"set -euo pipefail; {command}".encode()).decode()
-        self.agent.sendall(f"{self.commands} {limit} {text}\n".encode())
+        try:
+            self.agent.sendall(f"{self.commands} {limit} {text}\n".encode())
+        except OSError:
+            return 124, self._last_words()
         while line := self._line(time.monotonic() + limit + 30):
             words = line.decode(errors="replace").split(" ")
             if words[0] == str(self.commands):
                 return int(words[1]), base64.b64decode(words[2]).decode(errors="replace") if len(words) > 2 else ""
-        return 124, f"{self.name} does not answer"
+        return 124, self._last_words()
+
+    def _last_words(self) -> str:
+        """Of a machine that does not answer: what its kernel said last."""
+        return f"{self.name} does not answer; its console:\n{self.console.read_text(errors='replace')[-4000:]}"
 
     # ---- faults ----
 
