@@ -1,9 +1,11 @@
-# A volume next to DRBD 8.4 (protocol C), on the same two virtual machines, one after the other and twice: ratios, not absolutes.
+# A volume, as a device of the kernel's NBD client and of its ublk driver, next to DRBD 8.4 (protocol C), on the same two virtual machines, one after
+# the other and twice: ratios, not absolutes.
 # lab-machines: alpha beta
-# lab-config: volume "data" { backing "/dev/vdb"; }; unit "user.service"; outage-budget "11s"
+# lab-config: volume "data" { backing "/dev/vdb"; frontend "nbd"; }; unit "user.service"; outage-budget "22s"; hold-down "1s"
 import time
 
 import fio
+from volumes import wait_equal
 
 DRBD = """resource r0 {
     net { protocol C; }
@@ -24,6 +26,19 @@ def measure(device: str, how: str) -> dict:
     return fio.result(said, how, ticks / 100)
 
 
+def use(kind: str) -> None:
+    """The device is of another kind from now on: after the role has been elsewhere."""
+    for node in (witness, alpha, beta):
+        node.succeed(f"sed -i 's/frontend \"[a-z]*\"/frontend \"{kind}\"/' /etc/hotspare/cluster.kdl")
+    for node in (alpha, beta):
+        node.succeed("systemctl daemon-reload; hotspare apply")
+    for node, other in ((alpha, beta), (beta, alpha)):
+        wait_equal(node, other, timeout=300)
+        node.succeed("hotspare switchover")
+        other.wait_for_unit("cluster-up.service", timeout=180)
+    wait_equal(alpha, beta, timeout=300)
+
+
 for node in (witness, alpha, beta):
     node.start()
 for node in (alpha, beta):
@@ -40,12 +55,16 @@ for node in (alpha, beta):
     node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
 alpha.wait_for_unit("cluster-up.service", timeout=180)
 began = time.monotonic()
-alpha.wait_until_succeeds("hotspare-replicate status data --json | jq -e '[.copies[] | select(.joined and .counts)] | length == 1'", timeout=300)
+wait_equal(alpha, beta, timeout=300)
 log.info(f"equal after: DRBD {drbd_sync:.1f} s, a volume {time.monotonic() - began:.1f} s (without its start)")
-places = {"DRBD": "/dev/drbd0", "volume": "/dev/hotspare/data"}
-found = {(name, job): [] for name in places for job in fio.JOBS}
-for turn in range(2):
+KINDS = {"nbd": "volume, NBD", "ublk": "volume, ublk"}
+found = {(name, job): [] for name in ("DRBD", *KINDS.values()) for job in fio.JOBS}
+for kind in ("nbd", "ublk", "ublk", "nbd"):
+    if kind not in alpha.succeed("readlink -f /dev/hotspare/data"):
+        use(kind)
+    places = {"DRBD": "/dev/drbd0", KINDS[kind]: "/dev/hotspare/data"}
     for job, how in fio.JOBS.items():
-        for name in (list(places) if turn == 0 else list(places)[::-1]):
-            found[name, job].append(measure(places[name], how))
-print(fio.table(found, list(places), "volume"))
+        for name, place in places.items():
+            found[name, job].append(measure(place, how))
+names = ["DRBD", *KINDS.values()]
+print(fio.table(found, names, KINDS["ublk"]) + "\n\n" + fio.table(found, names, KINDS["nbd"]))

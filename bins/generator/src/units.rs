@@ -312,8 +312,13 @@ fn standby_unit(names: &Names, addresses: &[String]) -> String {
 /// that dies, this fails, and the role goes to a node with a better copy.
 fn volume_unit(names: &Names, volume: &Volume) -> String {
     let (gate, copy) = (names.gate(), format!("hotspare-replicate@{}.service", volume.name));
-    // The kernel's client may be a module; where it is built in, that is no failure.
-    let module = if volume.frontend == Frontend::Nbd { " modprobe@nbd.service" } else { "" };
+    // The drivers may be modules; where one is built in, or not there, that is no failure.
+    let module = match volume.frontend {
+        Frontend::Device => " modprobe@ublk_drv.service modprobe@nbd.service",
+        Frontend::Ublk => " modprobe@ublk_drv.service",
+        Frontend::Nbd => " modprobe@nbd.service",
+        Frontend::Socket => "",
+    };
     let wants = format!("Wants=hotspare-verify@{}.timer{module}\n", volume.name);
     let volume = &volume.name;
     format!(

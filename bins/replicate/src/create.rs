@@ -1,6 +1,6 @@
 //! Making a copy, and looking whether one is what the configuration says.
 
-use crate::backing::{Backing, data_bytes};
+use crate::backing::Backing;
 use crate::length;
 use crate::place;
 use hotspare_config::{Group, Node, Volume};
@@ -26,12 +26,12 @@ pub struct Making<'a> {
 /// Makes this node's copy.
 pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) -> Result<Exit, Failure> {
     let Making { first, again, format } = *making;
-    let path = place(group, volume, me)?;
-    let shown = path.display();
-    let mut backing = Backing::open(path)?;
+    let place = place(group, volume, me)?;
+    let shown = place.path.display();
+    let mut backing = Backing::open(place)?;
     let folder = Path::new(length::FOLDER);
     let found = backing
-        .find(length::noted(folder, &volume.name))
+        .find(backing.length(length::noted(folder, &volume.name)))
         .map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
     if let (Ok((_, content)), false) = (&found, again) {
         let message = format!(
@@ -42,12 +42,12 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
         return Err(Failure::new(Exit::CantCreate, message));
     }
     if let Some(kind) = format {
-        let size = data_bytes(backing.total);
+        let size = backing.room_of(backing.total);
         drop(backing); // or mkfs finds it in use
-        make_file_system(kind, path, size)?;
-        backing = Backing::open(path)?;
+        make_file_system(kind, &place.path, size)?;
+        backing = Backing::open(place)?;
     } else if first {
-        backing.room = data_bytes(backing.total);
+        backing.room = backing.room_of(backing.total);
         let head =
             backing.read(Range { at: 0, len: BLOCK }).map_err(Exit::IoErr.why(format!("{shown}: cannot read it")))?;
         fits(&shown.to_string(), head.bytes(), backing.room)?;
@@ -55,7 +55,8 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
     let mut peers = [NodeId::default(); PEERS_MAX];
     let others = group.candidates.iter().filter(|name| **name != me.name);
     peers.iter_mut().zip(others).for_each(|(peer, name)| *peer = NodeId::of(name));
-    backing.room = data_bytes(backing.total); // not where an older copy was
+    let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
+    backing.begin().map_err(failed())?; // not where an older copy was
     let (node, size) = (me.id, backing.room);
     let content = Superblock {
         volume: volume.id,
@@ -68,7 +69,6 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
         whole: first,
     };
     let shape = content.geometry(backing.room);
-    let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
     // Pages that are no pages: all of it may differ.
     for page in 0..shape.pages() * content.peer_count() {
         let at = layout::page_at(&shape, 0, 0) + (page * layout::SHEET) as u64;
@@ -78,7 +78,13 @@ pub fn create(group: &Group, volume: &Volume, me: &Node, making: &Making<'_>) ->
         let (at, bytes) = layout::superblock(sequence, &content);
         backing.write_meta(at, &bytes).map_err(failed())?;
     }
-    let noted = length::note(folder, &volume.name, backing.total);
+    let noted = if backing.own().is_some() {
+        backing.forget_the_end().map_err(failed())?;
+        length::forget(folder, &volume.name)
+    } else {
+        length::note(folder, &volume.name, backing.total)
+    };
+    backing.finish().map_err(failed())?;
     noted.map_err(Exit::CantCreate.why(format!("cannot write {}", length::path(folder, &volume.name).display())))?;
     let what = if first { "the data is here" } else { "empty, until the one that has the data has copied it here" };
     println!("{shown}: a copy of \"{}\", {size} bytes for its user; {what}", volume.name);
@@ -131,7 +137,7 @@ fn fits(shown: &str, head: &[u8], size: u64) -> Result<(), Failure> {
         Some((kind, length, tool)) => {
             let message = format!(
                 "{shown}: the {kind} file system on it has {length} bytes, and the metadata of the volume leaves {size}: make the \
-                 device larger by {} bytes, or the file system smaller ({tool})",
+                 device larger by {} bytes, or the file system smaller ({tool}), or give the metadata a file of its own (metadata=\"...\" on the line backing)",
                 length - size
             );
             Err(Failure::new(Exit::DataErr, message))
@@ -197,6 +203,7 @@ pub fn take_in(backing: &Backing, content: &mut Superblock, group: &Group, me: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backing::in_one;
 
     #[test]
     fn a_file_system_that_would_lose_its_end_is_refused() {
@@ -260,7 +267,7 @@ mod tests {
         };
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(4 << 20).unwrap();
-        let backing = Backing::open(file.path()).unwrap();
+        let backing = Backing::open(&in_one(file.path())).unwrap();
         let mut peers = [NodeId::default(); PEERS_MAX];
         peers[0] = NodeId::of("beta");
         let (size, node) = (backing.room, NodeId::of("alpha"));

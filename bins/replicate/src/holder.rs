@@ -3,24 +3,30 @@
 //! could crash: no network, no disk, no format but NBD's 28 bytes.
 //!
 //! ```text
-//!  file system --- /dev/hotspare/NAME --- kernel --- socket --.
+//!  file system --- /dev/hotspare/NAME --- kernel --- ublk's queue, or NBD's socket --.
 //!  QEMU, libnbd --- NAME.nbd --------------------- socket ---+-- Relay (one for each) -- NAME.engine -- the engine
 //! ```
 //! When the tenure is over, everything fails (R10): told so by the engine, or read from the lease's page by itself.
 
+mod client;
 mod kernel;
+mod netlink;
+mod queue;
 mod relay;
+mod ublk;
 
 use crate::lease::{Standing, Tenancy};
 use crate::nbd;
 use crate::role::{self, Ask, Tell};
 use crate::serve::{connect, receive};
 use crate::sockets::Post;
-use hotspare_config::Frontend;
+use client::Stream;
+use hotspare_config::{Frontend, Volume};
 use hotspare_core::NodeId;
 use hotspare_daemon::{Exit, Failure, journal, notify};
+use kernel::Way;
 use nix::sys::signal::{SigSet, Signal};
-use relay::{Order, Relay};
+use relay::{Client, Order, Relay};
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
@@ -40,6 +46,8 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// What is held.
 struct Holder {
     volume: String,
+    /// Names it, whatever it is called.
+    id: u64,
     /// In bytes, once the engine has said so.
     size: AtomicU64,
     relays: Mutex<Relays>,
@@ -77,7 +85,8 @@ fn seal_one(post: &Post<Order>) -> usize {
 ///
 /// # Errors
 /// If it cannot be.
-pub fn hold(volume: &str, (group, me): (&str, NodeId), frontend: Frontend) -> Result<Exit, Failure> {
+pub fn hold(described: &Volume, (group, me): (&str, NodeId)) -> Result<Exit, Failure> {
+    let (volume, id, frontend) = (described.name.as_str(), described.id, described.frontend);
     let mut set = SigSet::empty();
     [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
@@ -85,9 +94,10 @@ pub fn hold(volume: &str, (group, me): (&str, NodeId), frontend: Frontend) -> Re
     crate::steady();
     let tenancy = Tenancy::open(group, me);
     let tenancy = tenancy.map_err(|why| Failure::new(Exit::TempFail, format!("volume {volume}: {why}")))?;
-    nothing_is_left(volume)?;
+    nothing_is_left(volume, id)?;
     let holder = Arc::new(Holder {
         volume: volume.to_owned(),
+        id,
         size: AtomicU64::new(0),
         relays: Mutex::default(),
         sealed: AtomicBool::new(false),
@@ -116,15 +126,15 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
 }
 
 /// R3: nobody is served while something of an earlier tenure may still be written through.
-fn nothing_is_left(volume: &str) -> Result<(), Failure> {
-    for name in kernel::left(volume) {
+fn nothing_is_left(volume: &str, id: u64) -> Result<(), Failure> {
+    for name in kernel::left(volume, id) {
         let users = kernel::users(&name);
         if !users.is_empty() {
             let message = format!("volume {volume}: /dev/{name} of an earlier tenure is in use: {}", users.join(", "));
             return Err(Failure::new(Exit::TempFail, message));
         }
         tracing::info!("{volume}: /dev/{name} of an earlier tenure is ended");
-        kernel::disconnect(&name).map_err(Exit::OsErr.why(format!("cannot end /dev/{name} of an earlier tenure")))?;
+        kernel::end(&name).map_err(Exit::OsErr.why(format!("cannot end /dev/{name} of an earlier tenure")))?;
     }
     Ok(())
 }
@@ -219,15 +229,19 @@ impl Holder {
         let mut device = None;
         let size = engine(volume).map_err(Exit::Unavailable.why("cannot speak to the engine"))?.1;
         self.size.store(size, Ordering::Release);
-        if frontend == Frontend::Nbd {
-            let help = "the kernel's NBD client cannot be used (modprobe nbd; or `frontend \"socket\"`)";
-            let (made, socket) = kernel::Device::connect(volume, size).map_err(Exit::OsErr.why(help))?;
-            self.clone().take_client(socket, true)?;
-            let made = device.insert(made);
-            made.label(volume).map_err(Exit::OsErr.why(format!("cannot name /dev/{}", made.name)))?;
-            println!("{}", made.path.display());
-        } else {
+        if frontend == Frontend::Socket {
             println!("{}", role::nbd_path(volume).display());
+        } else {
+            let module = if frontend == Frontend::Ublk { "ublk_drv" } else { "nbd" };
+            let help = format!("the kernel gives no block device (modprobe {module}; or `frontend \"socket\"`)");
+            let (made, way) = kernel::Device::make(frontend, (volume, self.id), size).map_err(Exit::OsErr.why(help))?;
+            match way {
+                Way::Socket(socket) => self.clone().take_stream(socket, true)?,
+                Way::Queue(queue) => self.clone().take_client(*queue, true)?,
+            }
+            let made = device.insert(made);
+            made.show().map_err(Exit::OsErr.why(format!("cannot show /dev/{}", made.name)))?;
+            println!("{}", made.path.display());
         }
         let failed = Exit::CantCreate.why(format!("cannot make {}", role::nbd_path(volume).display()));
         let listener = role::bind(&role::nbd_path(volume), 0o600).map_err(failed)?;
@@ -251,7 +265,7 @@ impl Holder {
         std::thread::Builder::new().name("greet".into()).spawn(move || {
             let greeted = nbd::greet(&mut &client, self.size.load(Ordering::Acquire), !sealed);
             match greeted {
-                Ok(true) => drop(self.take_client(client, false)),
+                Ok(true) => drop(self.take_stream(client, false)),
                 Ok(false) => {}
                 Err(error) => tracing::info!("an NBD client: {error}"),
             }
@@ -259,9 +273,13 @@ impl Holder {
         Ok(())
     }
 
+    fn take_stream(self: Arc<Self>, client: UnixStream, device: bool) -> Result<(), Failure> {
+        self.take_client(Stream::new(client).map_err(Exit::OsErr.why("cannot use a socket"))?, device)
+    }
+
     /// Two threads for each client: one passes on what is said, one finds it an engine. The tenure cannot go on without the kernel's
     /// `device`.
-    fn take_client(self: Arc<Self>, client: UnixStream, device: bool) -> Result<(), Failure> {
+    fn take_client(self: Arc<Self>, client: impl Client + Send + 'static, device: bool) -> Result<(), Failure> {
         let (told, lost) = channel();
         let (mut relay, post) = Relay::new(client, told.clone()).map_err(Exit::OsErr.why("cannot use a socket"))?;
         let number = {
@@ -339,7 +357,7 @@ impl Holder {
         if !users.is_empty() {
             tracing::error!("{}: {} is still in use: {}", self.volume, device.name, users.join(", "));
         }
-        if let Err(error) = device.disconnect() {
+        if let Err(error) = device.end() {
             tracing::error!("{}: cannot end {}: {error}", self.volume, device.name);
         }
     }

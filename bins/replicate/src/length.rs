@@ -18,6 +18,17 @@ pub fn noted(folder: &Path, volume: &str) -> Option<u64> {
     fs::read_to_string(path(folder, volume)).ok()?.trim().parse().ok()
 }
 
+/// There is no metadata at its end any more.
+///
+/// # Errors
+/// If that cannot be written.
+pub fn forget(folder: &Path, volume: &str) -> io::Result<()> {
+    match fs::remove_file(path(folder, volume)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Notes that the metadata is at the end of `bytes`.
 ///
 /// # Errors
@@ -44,9 +55,7 @@ pub fn not_shorter(shown: &str, noted: Option<u64>, total: u64) -> Result<(), Fa
         None => Ok(()),
         Some(noted) => Err(Failure::new(
             Exit::DataErr,
-            format!(
-                "{shown} had {noted} bytes and has {total} now: its metadata was at its end; make it as large as it was"
-            ),
+            format!("{shown} had {noted} bytes and has {total} now: make it as large as it was"),
         )),
     }
 }

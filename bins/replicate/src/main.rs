@@ -14,6 +14,7 @@ mod lease;
 mod leased;
 mod length;
 mod nbd;
+mod own;
 mod peers;
 mod progress;
 mod ring;
@@ -25,7 +26,7 @@ mod story;
 use args::{Act, Args};
 use backing::Backing;
 use engine::{Engine, News};
-use hotspare_config::{Config, Group, Node, Volume as Described};
+use hotspare_config::{Config, Group, Node, Place, Volume as Described};
 use hotspare_core::NodeId;
 use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
 use hotspare_volume::{Lag, Volume, VolumeConfig};
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
             Act::Serve { volume } => {
                 let (group, described) = described(&config, volume)?;
                 let me = identity::this_node(&config, args.node.as_deref())?;
-                holder::hold(&described.name, (&group.name, me.id), described.frontend)
+                holder::hold(described, (&group.name, me.id))
             }
             Act::Verify { volume } => serve::verify(&described(&config, volume)?.1.name),
             Act::Resize { volume } => serve::resize(described(&config, volume)?.1),
@@ -97,29 +98,33 @@ fn described<'a>(config: &'a Config, name: &str) -> Result<(&'a Group, &'a Descr
 }
 
 /// Where this node's copy is.
-pub fn place<'a>(group: &Group, volume: &'a Described, me: &Node) -> Result<&'a std::path::Path, Failure> {
-    volume.backings.get(&me.name).map(std::path::PathBuf::as_path).ok_or_else(|| {
+pub fn place<'a>(group: &Group, volume: &'a Described, me: &Node) -> Result<&'a Place, Failure> {
+    volume.backings.get(&me.name).ok_or_else(|| {
         let message = format!("{} is no candidate of {}, and has no copy of \"{}\"", me.name, group.name, volume.name);
         Failure::new(Exit::Config, message)
     })
 }
 
 fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -> Result<Exit, Failure> {
-    let path = place(group, described, me)?;
+    let place = place(group, described, me)?;
     let key = identity::key_of(me)?;
     let mut set = SigSet::empty();
     [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
     journal::init();
     steady();
-    let mut backing = Backing::open(path)?;
+    let mut backing = Backing::open(place)?;
     let shown = backing.path().display().to_string();
     let folder = std::path::Path::new(length::FOLDER);
     let noted = length::noted(folder, &described.name);
+    if let Some(own) = backing.own() {
+        own.belongs().and_then(|()| own.only(noted)).map_err(|why| Failure::new(Exit::DataErr, why))?;
+    }
+    let noted = backing.length(noted);
     length::not_shorter(&shown, noted, backing.total)?;
     let superblock = backing.find(noted).map_err(Exit::IoErr.why(format!("{shown}: cannot read the metadata")))?;
-    let (sequence, mut content) =
-        superblock.map_err(|why| create::unusable(&shown, &described.name, why, noted.is_some()))?;
+    let (sequence, mut content) = superblock
+        .map_err(|why| create::unusable(&shown, &described.name, why, noted.is_some() || backing.own().is_some()))?;
     create::belongs(&shown, &content, described, me, backing.room)?;
     let failed = || Exit::IoErr.why(format!("{shown}: cannot write the metadata"));
     let (mut sequence, moved) = backing.move_to_end((sequence, &content), noted).map_err(failed())?;
@@ -127,7 +132,8 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
         let room = backing.room;
         tracing::info!("{shown} is larger: room for {room} bytes (hotspare-replicate resize {})", described.name);
     }
-    if (moved || noted.is_none())
+    if backing.own().is_none()
+        && (moved || noted.is_none())
         && let Err(error) = length::note(folder, &described.name, backing.total)
     {
         tracing::error!("{}: {error}", length::path(folder, &described.name).display());

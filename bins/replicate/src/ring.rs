@@ -136,6 +136,7 @@ impl Drop for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backing::in_one;
     use hotspare_volume::Range;
 
     fn ends(ring: &mut Ring, count: usize) -> Vec<(u64, End)> {
@@ -152,7 +153,7 @@ mod tests {
     fn what_is_written_is_read_in_pieces_of_every_kind() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(4 << 20).unwrap();
-        let mut ring = Ring::new(Arc::new(Backing::open(file.path()).unwrap())).unwrap();
+        let mut ring = Ring::new(Arc::new(Backing::open(&in_one(file.path())).unwrap())).unwrap();
         let ranges = [(0, 8192, false), (8192, 4096, true), (12_800, 1024, true), (16_384, 512, false)];
         for (id, (at, len, durable)) in (1..).zip(ranges) {
             let bytes = Buffer::from(vec![u8::try_from(id).unwrap(); usize::try_from(len).unwrap()].as_slice());
@@ -175,7 +176,7 @@ mod tests {
     fn what_is_not_for_here_is_given_back_and_what_ends_too_soon_is_done_again() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(4 << 20).unwrap();
-        let mut ring = Ring::new(Arc::new(Backing::open(file.path()).unwrap())).unwrap();
+        let mut ring = Ring::new(Arc::new(Backing::open(&in_one(file.path())).unwrap())).unwrap();
         assert!(ring.take(1, Job::Meta { at: 0, bytes: vec![0; 4096] }).is_some());
         assert!(ring.take(2, Job::Digest(Range { at: 0, len: 4096 })).is_some());
         file.as_file().set_len(2048).unwrap();

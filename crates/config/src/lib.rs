@@ -8,6 +8,7 @@
 //! Parsing takes a `&str`; only [`load`] touches a file.
 #![forbid(unsafe_code)]
 
+mod fences;
 mod fields;
 mod probes;
 mod problem;
@@ -75,6 +76,31 @@ pub struct Node {
     pub key: [u8; 32],
     /// Its addresses, one for each network it shares with the others.
     pub links: Vec<IpAddr>,
+    /// How others switch it off.
+    pub fences: Vec<Fence>,
+}
+
+/// A way to switch a node off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    pub kind: FenceKind,
+    /// All of a level must succeed; if they do not, the next one is tried.
+    pub level: u8,
+    /// For each thing that it is asked to do.
+    pub timeout: Duration,
+    /// What an agent is told, by the names that its metadata has for it.
+    pub options: BTreeMap<String, String>,
+    /// The same, with the names of systemd credentials that have the values.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FenceKind {
+    /// A fence agent of the ClusterLabs kind, on the PATH or in full.
+    Agent(String),
+    /// A program, its arguments, and then what it is to do.
+    Run(Vec<String>),
 }
 
 /// What moves as one.
@@ -112,7 +138,7 @@ pub struct Volume {
     /// The TCP port on which copies speak to each other.
     pub port: u16,
     /// Where the copy of each candidate is.
-    pub backings: BTreeMap<String, PathBuf>,
+    pub backings: BTreeMap<String, Place>,
     /// How its user gets at it.
     pub frontend: Frontend,
     /// The file system on it.
@@ -121,6 +147,15 @@ pub struct Volume {
     pub abandon: Option<Abandon>,
     /// Copies that nobody waits for.
     pub asynchronous: Asynchronous,
+}
+
+/// Where a copy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// A block device or a file.
+    pub path: PathBuf,
+    /// The file with its metadata, if that is not at the end of the other.
+    pub metadata: Option<PathBuf>,
 }
 
 /// Copies that are behind, and how far they may be.
@@ -146,6 +181,10 @@ pub struct Abandon {
 /// How the user of a volume gets at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frontend {
+    /// A block device: ublk's where the kernel can all that is needed, NBD's otherwise.
+    Device,
+    /// A block device of the kernel's ublk driver.
+    Ublk,
     /// A block device of the kernel's NBD client.
     Nbd,
     /// No block device: only the unix socket, for QEMU and other NBD clients.

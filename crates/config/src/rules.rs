@@ -123,7 +123,8 @@ fn nodes(raw: &[RawNode], problems: &mut Vec<Problem>) -> Vec<Node> {
         }
         let key = key(node, &nodes, problems);
         let links = links(node, &nodes, problems);
-        nodes.push(Node { name, id, key: key.unwrap_or_default(), links });
+        let fences = crate::fences::fences(node, problems);
+        nodes.push(Node { name, id, key: key.unwrap_or_default(), links, fences });
     }
     nodes
 }

@@ -42,6 +42,17 @@ pub struct RawNode {
     pub name: Spanned<String>,
     pub key: Option<Spanned<String>>,
     pub links: Vec<Spanned<String>>,
+    pub fences: Vec<RawFence>,
+}
+
+pub struct RawFence {
+    /// The kind, then what it takes.
+    pub words: Vec<Spanned<String>>,
+    pub level: Option<Spanned<i128>>,
+    pub timeout: Option<Spanned<Duration>>,
+    /// Keys and values.
+    pub options: Vec<(Spanned<String>, Spanned<String>)>,
+    pub secrets: Vec<(Spanned<String>, Spanned<String>)>,
 }
 
 pub struct RawGroup {
@@ -59,10 +70,16 @@ pub struct RawGroup {
     pub volumes: Vec<RawVolume>,
 }
 
+pub struct RawBacking {
+    pub path: Spanned<String>,
+    pub on: Option<Spanned<String>>,
+    pub metadata: Option<Spanned<String>>,
+}
+
 pub struct RawVolume {
     pub name: Spanned<String>,
     /// A path, and on which node; without one on all that have no line of their own.
-    pub backings: Vec<(Spanned<String>, Option<Spanned<String>>)>,
+    pub backings: Vec<RawBacking>,
     pub frontend: Option<Spanned<String>>,
     pub mounts: Vec<RawMount>,
     pub abandon: Option<RawAbandon>,
@@ -238,7 +255,7 @@ fn machine(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawNode> {
     only_properties(node, &["key"], problems);
     let name = arguments(node, (1, 1), "the host name of one machine", problems).pop();
     let key = property(node, "key", problems);
-    let mut links = Vec::new();
+    let (mut links, mut fences) = (Vec::new(), Vec::new());
     for child in node.iter_children() {
         match child.name().value() {
             "link" => {
@@ -246,10 +263,37 @@ fn machine(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawNode> {
                 no_children(child, problems);
                 links.extend(arguments(child, (1, 1), "one IP address", problems));
             }
-            other => unknown(child, other, &["link"], "`node`", problems),
+            "fence" => fences.push(fence(child, problems)),
+            other => unknown(child, other, &["link", "fence"], "`node`", problems),
         }
     }
-    Some(RawNode { name: name?, key, links })
+    Some(RawNode { name: name?, key, links, fences })
+}
+
+fn fence(node: &KdlNode, problems: &mut Vec<Problem>) -> RawFence {
+    only_properties(node, &["level", "timeout"], problems);
+    let words = arguments(node, (2, usize::MAX), "\"agent\" or \"run\", and the program", problems);
+    let (level, timeout) = (integer_property(node, "level", problems), span_property(node, "timeout", problems));
+    let (mut options, mut secrets) = (Vec::<(Spanned<String>, _)>::new(), Vec::<(Spanned<String>, _)>::new());
+    for child in node.iter_children() {
+        let list = match child.name().value() {
+            "option" => &mut options,
+            "secret" => &mut secrets,
+            other => {
+                unknown(child, other, &["option", "secret"], "`fence`", problems);
+                continue;
+            }
+        };
+        only_properties(child, &[], problems);
+        no_children(child, problems);
+        let pair: Result<[_; 2], _> = arguments(child, (2, 2), "a name and a value", problems).try_into();
+        let Ok([key, value]) = pair else { continue };
+        if list.iter().any(|(other, _)| other.value == key.value) {
+            complain(problems, key.span, format!("`{}` is given twice", key.value), "keep one of the two");
+        }
+        list.push((key, value));
+    }
+    RawFence { words, level, timeout, options, secrets }
 }
 
 fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
@@ -323,7 +367,7 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
             "frontend" => {
                 only_properties(child, &[], problems);
                 no_children(child, problems);
-                frontend = arguments(child, (1, 1), "\"nbd\" or \"socket\"", problems).pop();
+                frontend = arguments(child, (1, 1), "\"ublk\", \"nbd\" or \"socket\"", problems).pop();
             }
             "mount" => {
                 only_properties(child, &["type", "options"], problems);
@@ -333,11 +377,11 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
                 mounts.extend(place.map(|place| RawMount { place, kind, options }));
             }
             "backing" => {
-                only_properties(child, &["node"], problems);
+                only_properties(child, &["node", "metadata"], problems);
                 no_children(child, problems);
-                let on = property(child, "node", problems);
+                let [on, metadata] = ["node", "metadata"].map(|key| property(child, key, problems));
                 let path = arguments(child, (1, 1), "the path of one block device or file", problems).pop();
-                backings.extend(path.map(|path| (path, on)));
+                backings.extend(path.map(|path| RawBacking { path, on, metadata }));
             }
             other => unknown(child, other, &VOLUME, "`volume`", problems),
         }

@@ -2,8 +2,8 @@
 
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
-use crate::schema::{RawGroup, RawVolume};
-use crate::{Abandon, Asynchronous, Frontend, Group, Mount, Volume, parse_bytes};
+use crate::schema::{RawBacking, RawGroup, RawVolume};
+use crate::{Abandon, Asynchronous, Frontend, Group, Mount, Place, Volume, parse_bytes};
 use hotspare_core::id::fnv1a;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,14 +56,14 @@ pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group],
 }
 
 fn frontend(volume: &RawVolume, problems: &mut Vec<Problem>) -> Frontend {
-    let known = [("nbd", Frontend::Nbd), ("socket", Frontend::Socket)];
-    let Some(word) = &volume.frontend else { return Frontend::Nbd };
+    let known = [("ublk", Frontend::Ublk), ("nbd", Frontend::Nbd), ("socket", Frontend::Socket)];
+    let Some(word) = &volume.frontend else { return Frontend::Device };
     let found = known.iter().find(|(name, _)| *name == word.value).map(|(_, frontend)| *frontend);
     if found.is_none() {
         let message = format!("\"{}\" is no way to get at a volume", word.value);
         complain(problems, word.span, message, suggest(&word.value, &known.map(|(name, _)| name)));
     }
-    found.unwrap_or(Frontend::Nbd)
+    found.unwrap_or(Frontend::Device)
 }
 
 /// How far a copy may be behind, if nothing else is said.
@@ -190,30 +190,36 @@ fn good_name(name: &Spanned<String>, names: &[&str], problems: &mut Vec<Problem>
     }
 }
 
-fn backings(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -> BTreeMap<String, PathBuf> {
+fn backings(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -> BTreeMap<String, Place> {
     let candidates: Vec<&str> = group.candidates.iter().map(|candidate| candidate.value.as_str()).collect();
     let (mut everywhere, mut places) = (None, BTreeMap::new());
     if let Some(extra) = group.candidates.get(COPIES_MAX) {
         let help = format!("at most {COPIES_MAX}: each of them keeps what may differ on every other");
         complain(problems, extra.span, format!("more than {COPIES_MAX} copies of \"{}\"", volume.name.value), help);
     }
-    for (path, on) in &volume.backings {
-        if !path.value.starts_with('/') || path.value.contains(|c: char| c.is_control()) {
-            let help = "where it is, in full: \"/dev/vg0/data\"; /dev/disk/by-id/... stays the same across reboots";
-            complain(problems, path.span, format!("\"{}\" is not the path of a device or file", path.value), help);
+    for RawBacking { path, on, metadata } in &volume.backings {
+        let help = "where it is, in full: \"/dev/vg0/data\"; /dev/disk/by-id/... stays the same across reboots";
+        is_path(path, "device or file", help, problems);
+        if let Some(metadata) = metadata {
+            let help = "a file in full, on a disk that stays: \"/var/lib/hotspare-replicate/data.metadata\"";
+            is_path(metadata, "file", help, problems);
         }
+        let place = || Place {
+            path: PathBuf::from(&path.value),
+            metadata: metadata.as_ref().map(|file| PathBuf::from(&file.value)),
+        };
         match on {
             None if everywhere.is_some() => {
                 let help = "one line for all nodes, further ones with node=\"...\"";
                 complain(problems, path.span, "a second `backing` for all nodes", help);
             }
-            None => everywhere = Some(PathBuf::from(&path.value)),
+            None => everywhere = Some(place()),
             Some(node) if !candidates.contains(&node.value.as_str()) => {
                 let message = format!("\"{}\" is no candidate of \"{}\"", node.value, group.name.value);
                 complain(problems, node.span, message, suggest(&node.value, &candidates));
             }
             Some(node) => {
-                if places.insert(node.value.clone(), PathBuf::from(&path.value)).is_some() {
+                if places.insert(node.value.clone(), place()).is_some() {
                     let message = format!("a second `backing` for \"{}\"", node.value);
                     complain(problems, node.span, message, "a node has one copy");
                 }
@@ -221,8 +227,8 @@ fn backings(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -
         }
     }
     for candidate in candidates {
-        if let Some(path) = everywhere.as_ref().filter(|_| !places.contains_key(candidate)) {
-            places.insert(candidate.to_owned(), path.clone());
+        if let Some(place) = everywhere.as_ref().filter(|_| !places.contains_key(candidate)) {
+            places.insert(candidate.to_owned(), place.clone());
         } else if !places.contains_key(candidate) {
             let message = format!("the volume \"{}\" has no place on \"{candidate}\"", volume.name.value);
             let help = "backing \"/dev/...\" for all nodes, or one with node=\"...\" for each";
@@ -232,20 +238,35 @@ fn backings(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) -
     places
 }
 
-/// Two copies on one device would be the end of both.
+fn is_path(path: &Spanned<String>, of: &str, help: &str, problems: &mut Vec<Problem>) {
+    if !path.value.starts_with('/') || path.value.contains(|c: char| c.is_control()) {
+        complain(problems, path.span, format!("\"{}\" is not the path of a {of}", path.value), help);
+    }
+}
+
+/// Two copies on one device would be the end of both; so would be a copy and somebody's metadata.
 fn same_place(groups: &[RawGroup], problems: &mut Vec<Problem>) {
-    let mut seen: Vec<(&str, Option<&str>, &str)> = Vec::new();
+    let mut seen: Vec<(&str, Option<&str>, (&str, bool))> = Vec::new();
     for volume in groups.iter().flat_map(|group| &group.volumes) {
-        for (path, on) in &volume.backings {
-            let on = on.as_ref().map(|node| node.value.as_str());
-            let meets = |(other, place, name): &&(&str, Option<&str>, &str)| {
-                *other == path.value && (*place == on || place.is_none() || on.is_none()) && *name != volume.name.value
-            };
-            if let Some((.., other)) = seen.iter().find(meets) {
-                let message = format!("\"{}\" is the place of the volume \"{other}\" already", path.value);
-                complain(problems, path.span, message, "every volume has a device or file of its own");
+        for backing in &volume.backings {
+            let on = backing.on.as_ref().map(|node| node.value.as_str());
+            for (path, data) in [(Some(&backing.path), true), (backing.metadata.as_ref(), false)] {
+                let Some(path) = path else { continue };
+                let me = (volume.name.value.as_str(), data);
+                let meets = |(other, place, whose): &&(&str, Option<&str>, (&str, bool))| {
+                    *other == path.value && (*place == on || place.is_none() || on.is_none()) && *whose != me
+                };
+                if let Some((.., (other, _))) = seen.iter().find(meets) {
+                    let message = format!("\"{}\" is the place of the volume \"{other}\" already", path.value);
+                    complain(
+                        problems,
+                        path.span,
+                        message,
+                        "every volume has a device or file of its own, and so has its metadata",
+                    );
+                }
+                seen.push((&path.value, on, me));
             }
-            seen.push((&path.value, on, &volume.name.value));
         }
     }
 }

@@ -9,13 +9,22 @@ pub fn of_group(config: &Config, me: &Node, group: &Group, report: &mut Report) 
     let Some(volume) = &group.volume else { return };
     let name = &volume.name;
     if let Some(place) = volume.backings.get(&me.name)
-        && !place.exists()
+        && let Some(missing) =
+            [Some(&place.path), place.metadata.as_ref()].into_iter().flatten().find(|path| !path.exists())
     {
-        report.bad("volume", format!("{name}: {} is not there, and this node's copy should be on it", place.display()));
+        let missing = missing.display();
+        report.bad("volume", format!("{name}: {missing} is not there, and this node's copy should be on it"));
     }
-    if volume.frontend == Frontend::Nbd && !has_nbd() {
-        let help = "modprobe nbd does not find it; or: frontend \"socket\"";
-        report.bad("volume", format!("{name}: the kernel has no NBD client: {help}"));
+    let modules: &[&str] = match volume.frontend {
+        Frontend::Device => &["ublk_drv", "nbd"],
+        Frontend::Ublk => &["ublk_drv"],
+        Frontend::Nbd => &["nbd"],
+        Frontend::Socket => &[],
+    };
+    if !modules.is_empty() && !modules.iter().any(|module| has(module)) {
+        let modules = modules.join(" or ");
+        let help = format!("modprobe does not find {modules}; or: frontend \"socket\"");
+        report.bad("volume", format!("{name}: the kernel gives no block device: {help}"));
     }
     let status = output("hotspare-replicate", &["status", name, "--json"]);
     match status.and_then(|text| serde_json::from_str::<Value>(&text).ok()) {
@@ -26,8 +35,8 @@ pub fn of_group(config: &Config, me: &Node, group: &Group, report: &mut Report) 
 }
 
 /// Built in, loaded, or there to be loaded.
-fn has_nbd() -> bool {
-    Path::new("/sys/module/nbd").exists() || output("modinfo", &["nbd"]).is_some()
+fn has(module: &str) -> bool {
+    Path::new("/sys/module").join(module).exists() || output("modinfo", &[module]).is_some()
 }
 
 fn copies(config: &Config, volume: &Volume, status: &Value, report: &mut Report) {

@@ -1,103 +1,20 @@
-//! The kernel's NBD client, asked by generic netlink (linux/nbd-netlink.h): a block device whose other end is a socket of ours.
-//! A device that is left behind is known by its identifier, and who uses it is looked up in /proc.
+//! The block device of a volume, by the kernel's ublk driver or its NBD client: how it is made, named, found again and ended. Who uses one
+//! is looked up in /proc.
 
-use crate::nbd::FLAGS;
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use super::queue::Queue;
+use super::{netlink, ublk};
+use hotspare_config::Frontend;
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const HEADER: usize = 16; // struct nlmsghdr
-const GENERIC: usize = 4; // struct genlmsghdr
-const REQUEST: u16 = 1;
-const ACK: u16 = 4;
-const NLMSG_ERROR: u16 = 2;
-const GENL_ID_CTRL: u16 = 16;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-const NBD_CMD_CONNECT: u8 = 1;
-const NBD_CMD_DISCONNECT: u8 = 2;
-const NBD_CMD_RECONFIGURE: u8 = 3;
-const NBD_ATTR_INDEX: u16 = 1;
-const NBD_ATTR_SIZE_BYTES: u16 = 2;
-const NBD_ATTR_BLOCK_SIZE_BYTES: u16 = 3;
-const NBD_ATTR_TIMEOUT: u16 = 4;
-const NBD_ATTR_SERVER_FLAGS: u16 = 5;
-const NBD_ATTR_CLIENT_FLAGS: u16 = 6;
-const NBD_ATTR_SOCKETS: u16 = 7;
-const NBD_ATTR_BACKEND_IDENTIFIER: u16 = 10;
-const NBD_SOCK_ITEM: u16 = 1;
-const NBD_SOCK_FD: u16 = 1;
-const NESTED: u16 = 0x8000;
-/// The device is gone with its connection, when its last user has closed it.
-const DESTROY_ON_DISCONNECT: u64 = 1;
-/// The smallest request, in bytes: a file system that was made on a disk with small sectors goes on to work.
-const BLOCK: u64 = 512;
 /// How long udev may take to give the device its name.
 const NAME_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Attributes: a kind and its bytes each.
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).expect("short");
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn find(attributes: &[u8], kind: u16) -> Option<&[u8]> {
-    let mut rest = attributes;
-    while let Some((head, _)) = rest.split_first_chunk::<4>() {
-        let [length, found] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_ne_bytes);
-        let length = usize::from(length);
-        let value = rest.get(4..length)?;
-        if found & !NESTED == kind {
-            return Some(value);
-        }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    None
-}
-
-/// Asks `family` to do `command`; the attributes of the answer, if it is more than "done".
-fn ask(family: u16, command: u8, attributes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut socket = Socket::new(NETLINK_GENERIC)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let length = u32::try_from(HEADER + GENERIC + attributes.len()).expect("short");
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend([family.to_ne_bytes(), (REQUEST | ACK).to_ne_bytes()].concat());
-    bytes.extend([0; 8]);
-    bytes.extend([command, 1, 0, 0]);
-    bytes.extend(attributes);
-    socket.send(&bytes, 0)?;
-    let mut answer = Vec::new();
-    loop {
-        let (buffer, _) = socket.recv_from_full()?;
-        let mut rest = buffer.as_slice();
-        while let Some((header, _)) = rest.split_first_chunk::<HEADER>() {
-            let length = u32::from_ne_bytes(*header.first_chunk().expect("longer")) as usize;
-            let Some(body) = rest.get(HEADER..length) else { return Err(io::ErrorKind::InvalidData.into()) };
-            if u16::from_ne_bytes([header[4], header[5]]) == NLMSG_ERROR {
-                let code = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-                return if code == 0 { Ok(answer) } else { Err(io::Error::from_raw_os_error(-code)) };
-            }
-            answer = body.get(GENERIC..).unwrap_or_default().to_vec();
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-}
-
-fn family() -> io::Result<u16> {
-    let answer = ask(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, &attribute(CTRL_ATTR_FAMILY_NAME, b"nbd\0"))?;
-    let id = find(&answer, CTRL_ATTR_FAMILY_ID).and_then(|id| id.first_chunk());
-    id.map(|id| u16::from_ne_bytes(*id)).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
+const UBLK: &str = "ublkb";
+const NBD: &str = "nbd";
 
 /// A block device of the kernel.
 pub struct Device {
@@ -107,49 +24,69 @@ pub struct Device {
     open: bool,
 }
 
+/// How its requests come.
+pub enum Way {
+    /// In NBD's words, over a socket.
+    Socket(UnixStream),
+    Queue(Box<Queue>),
+}
+
 fn identifier(volume: &str) -> String {
     format!("hotspare/{volume}")
 }
 
-/// Where udev finds what a device is called: see 61-hotspare.rules.
+/// What udev is told of a device: see 61-hotspare.rules.
+fn label(volume: &str) -> String {
+    format!("HOTSPARE_VOLUME={volume}\n")
+}
+
+/// Where udev finds it.
 fn label_path(name: &str) -> PathBuf {
     Path::new(crate::role::FOLDER).join(format!("{name}.device"))
 }
 
+/// The number in the name of a device.
+fn index(name: &str) -> io::Result<u32> {
+    name.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse().map_err(io::Error::other)
+}
+
 impl Device {
-    /// Makes a device of `size` bytes for `volume`; the requests come over the socket.
+    /// Makes a device of `size` bytes for `volume`.
     ///
     /// # Errors
-    /// If the kernel has no NBD client, or refuses.
-    pub fn connect(volume: &str, size: u64) -> io::Result<(Device, UnixStream)> {
-        let (ours, theirs) = UnixStream::pair()?;
-        let fd = u32::try_from(theirs.as_raw_fd()).map_err(io::Error::other)?;
-        let item = attribute(NBD_SOCK_ITEM | NESTED, &attribute(NBD_SOCK_FD, &fd.to_ne_bytes()));
-        let attributes = [
-            attribute(NBD_ATTR_SIZE_BYTES, &size.to_ne_bytes()),
-            attribute(NBD_ATTR_BLOCK_SIZE_BYTES, &BLOCK.to_ne_bytes()),
-            attribute(NBD_ATTR_TIMEOUT, &0_u64.to_ne_bytes()), // requests wait: this program never loses one
-            attribute(NBD_ATTR_SERVER_FLAGS, &u64::from(FLAGS).to_ne_bytes()),
-            attribute(NBD_ATTR_CLIENT_FLAGS, &DESTROY_ON_DISCONNECT.to_ne_bytes()),
-            attribute(NBD_ATTR_SOCKETS | NESTED, &item),
-            attribute(NBD_ATTR_BACKEND_IDENTIFIER, format!("{}\0", identifier(volume)).as_bytes()),
-        ];
-        let answer = ask(family()?, NBD_CMD_CONNECT, &attributes.concat())?;
-        let index = find(&answer, NBD_ATTR_INDEX).and_then(|index| index.first_chunk());
-        let index = index.map(|index| u32::from_ne_bytes(*index)).ok_or(io::ErrorKind::InvalidData)?;
-        let name = format!("nbd{index}");
+    /// If the kernel cannot, or refuses.
+    pub fn make(frontend: Frontend, (volume, id): (&str, u64), size: u64) -> io::Result<(Device, Way)> {
         let path = Path::new("/dev/hotspare").join(volume);
-        Ok((Device { name, path, open: true }, ours))
+        let ublk = match frontend {
+            Frontend::Ublk => Some(ublk::make(id, size)?),
+            Frontend::Nbd => None,
+            _ if !ublk::is_wanted() => None,
+            _ => ublk::make(id, size)
+                .inspect_err(|error| tracing::warn!("no ublk device, one of NBD instead: {error}"))
+                .ok(),
+        };
+        let (name, way) = match ublk {
+            Some((index, queue)) => (format!("{UBLK}{index}"), Way::Queue(Box::new(queue))),
+            None => {
+                let (index, socket) = netlink::connect(&identifier(volume), size)?;
+                (format!("{NBD}{index}"), Way::Socket(socket))
+            }
+        };
+        let device = Device { name, path, open: true };
+        fs::write(label_path(&device.name), label(volume))?;
+        Ok((device, way))
     }
 
-    /// Has udev call it /dev/hotspare/VOLUME, so that units can wait for it; without udev the name is made here. Requests must be served
-    /// already: udev looks into the device first.
+    /// Shows it, where it is not shown yet, and has udev call it /dev/hotspare/VOLUME, so that units can wait for it; without udev the name
+    /// is made here. Requests must be served already: kernel and udev look into the device first.
     ///
     /// # Errors
-    /// If it gets no name.
-    pub fn label(&self, volume: &str) -> io::Result<()> {
+    /// If it is not shown, or gets no name.
+    pub fn show(&self) -> io::Result<()> {
         let _ = fs::remove_file(&self.path);
-        fs::write(label_path(&self.name), format!("HOTSPARE_VOLUME={volume}\n"))?;
+        if self.name.starts_with(UBLK) {
+            ublk::start(index(&self.name)?)?;
+        }
         fs::write(format!("/sys/block/{}/uevent", self.name), "change")?;
         let device = PathBuf::from("/dev").join(&self.name);
         let deadline = Instant::now() + NAME_PATIENCE;
@@ -169,13 +106,12 @@ impl Device {
     /// # Errors
     /// If the kernel refuses.
     pub fn resize(&self, volume: &str, size: u64) -> io::Result<()> {
-        let index: u32 = self.name.trim_start_matches("nbd").parse().map_err(io::Error::other)?;
-        let attributes = [
-            attribute(NBD_ATTR_INDEX, &index.to_ne_bytes()),
-            attribute(NBD_ATTR_SIZE_BYTES, &size.to_ne_bytes()),
-            attribute(NBD_ATTR_BACKEND_IDENTIFIER, format!("{}\0", identifier(volume)).as_bytes()),
-        ];
-        ask(family()?, NBD_CMD_RECONFIGURE, &attributes.concat()).map(drop)
+        let index = index(&self.name)?;
+        if self.name.starts_with(UBLK) {
+            ublk::resize(index, size)
+        } else {
+            netlink::resize(index, &identifier(volume), size)
+        }
     }
 
     /// Who has it open: "pid 123 (postgres)", "mounted on /srv".
@@ -187,9 +123,9 @@ impl Device {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn disconnect(&mut self) -> io::Result<()> {
+    pub fn end(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.open) {
-            disconnect(&self.name)?;
+            end(&self.name)?;
             let _ = fs::remove_file(&self.path);
         }
         Ok(())
@@ -198,7 +134,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        if let Err(error) = self.disconnect() {
+        if let Err(error) = self.end() {
             tracing::warn!("{}: cannot end it: {error}", self.name);
         }
     }
@@ -208,25 +144,22 @@ impl Drop for Device {
 ///
 /// # Errors
 /// If the kernel refuses.
-pub fn disconnect(name: &str) -> io::Result<()> {
-    let index: u32 = name.trim_start_matches("nbd").parse().map_err(io::Error::other)?;
-    ask(family()?, NBD_CMD_DISCONNECT, &attribute(NBD_ATTR_INDEX, &index.to_ne_bytes()))?;
+pub fn end(name: &str) -> io::Result<()> {
+    let index = index(name)?;
+    if name.starts_with(UBLK) { ublk::end(index) } else { netlink::disconnect(index) }?;
     let _ = fs::remove_file(label_path(name));
     let _ = fs::write(format!("/sys/block/{name}/uevent"), "change");
     Ok(())
 }
 
-/// Devices of `volume` that an earlier life has left.
-pub fn left(volume: &str) -> Vec<String> {
+/// Devices of `volume` that an earlier life has left: the kernel keeps for whom it made them.
+pub fn left(volume: &str, id: u64) -> Vec<String> {
     let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names
-        .filter(|name| name.starts_with("nbd"))
-        .filter(|name| {
-            fs::read_to_string(format!("/sys/block/{name}/backend"))
-                .is_ok_and(|backend| backend.trim() == identifier(volume))
-        })
-        .collect()
+    let of_nbd = names.filter(|name| name.starts_with(NBD)).filter(|name| {
+        fs::read_to_string(format!("/sys/block/{name}/backend")).is_ok_and(|said| said.trim() == identifier(volume))
+    });
+    of_nbd.chain(ublk::left(id).into_iter().map(|index| format!("{UBLK}{index}"))).collect()
 }
 
 /// Who has the device `name` open, as far as /proc tells.
@@ -257,21 +190,6 @@ pub fn users(name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attributes_are_padded_nested_and_found_again() {
-        let inner = attribute(NBD_SOCK_FD, &7_u32.to_ne_bytes());
-        let all = [attribute(9, b"abc"), attribute(NBD_ATTR_SOCKETS | NESTED, &inner), attribute(3, &[])].concat();
-        assert_eq!(all.len() % 4, 0);
-        assert_eq!(find(&all, 9), Some(b"abc".as_slice()));
-        assert_eq!(
-            find(&all, NBD_ATTR_SOCKETS).and_then(|nested| find(nested, NBD_SOCK_FD)),
-            Some(7_u32.to_ne_bytes().as_slice())
-        );
-        assert_eq!(find(&all, 3), Some([].as_slice()));
-        assert_eq!(find(&all, 4), None);
-        assert_eq!(find(&[255, 0, 1, 0], 1), None, "longer than what is there");
-    }
 
     #[test]
     fn who_has_a_device_open_is_found() {

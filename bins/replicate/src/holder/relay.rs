@@ -1,5 +1,5 @@
 //! Requests of one client, kept until they are answered: an engine that dies is replaced, and what it had not answered is asked of
-//! the next one. Both sides speak the transmission phase of NBD, so that bytes pass as they are.
+//! the next one. The engine speaks the transmission phase of NBD, and so do most clients: then bytes pass as they are.
 //!
 //! ```text
 //!  kernel or client ----> taken in ----> [kept] ----> engine
@@ -9,7 +9,7 @@
 //! client, which waits for both sides at once: what has come together goes on together.
 
 use crate::buffer::{Buffer, Shared};
-use crate::nbd::{DATA_MAX, HEAD, REPLY, REQUEST, answer, bad};
+use crate::nbd::{HEAD, REPLY, answer, bad};
 use crate::sockets::{BELL, Inbox, Outbox, Poll, Post, read_some};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -21,34 +21,34 @@ use std::time::Duration;
 const KEPT_MAX: usize = 64 << 20;
 /// Requests that are kept for one client.
 const KEPT_COUNT: usize = 4096;
-const READ: u16 = 0;
-const WRITE: u16 = 1;
-const DISCONNECT: u16 = 2;
+pub const READ: u16 = 0;
+pub const WRITE: u16 = 1;
+pub const DISCONNECT: u16 = 2;
 /// Bytes of the head of an answer.
-const ANSWER: usize = 16;
+pub const ANSWER: usize = 16;
 /// The numbers of the two sides in [`Poll::wait`].
-const CLIENT: u64 = 1;
+pub const CLIENT: u64 = 1;
 const ENGINE: u64 = 2;
 /// Nothing has to be looked at without being told.
 const LONG: Duration = Duration::from_secs(60);
 
 /// A request, as it came.
 #[derive(Clone)]
-struct Kept {
-    head: [u8; HEAD],
-    data: Option<Shared>,
+pub struct Kept {
+    pub head: [u8; HEAD],
+    pub data: Option<Shared>,
 }
 
 impl Kept {
-    fn kind(head: &[u8; HEAD]) -> u16 {
+    pub fn kind(head: &[u8; HEAD]) -> u16 {
         u16::from_be_bytes([head[6], head[7]])
     }
 
-    fn handle(head: &[u8; HEAD]) -> u64 {
+    pub fn handle(head: &[u8; HEAD]) -> u64 {
         u64::from_be_bytes(*head[8..].first_chunk().expect("eight bytes of it"))
     }
 
-    fn length(head: &[u8; HEAD]) -> u32 {
+    pub fn length(head: &[u8; HEAD]) -> u32 {
         u32::from_be_bytes(*head[24..].first_chunk().expect("four bytes of it"))
     }
 
@@ -88,19 +88,19 @@ impl Table {
 }
 
 /// A request or an answer of which not all data has come.
-struct Filling<const N: usize> {
-    head: [u8; N],
-    buffer: Buffer,
+pub struct Filling<const N: usize> {
+    pub head: [u8; N],
+    pub buffer: Buffer,
     filled: usize,
 }
 
 impl<const N: usize> Filling<N> {
-    fn new(head: [u8; N], length: u32) -> Filling<N> {
+    pub fn new(head: [u8; N], length: u32) -> Filling<N> {
         Filling { head, buffer: Buffer::new(length as usize), filled: 0 }
     }
 
     /// Goes on; false: there is nothing more at the moment.
-    fn fill(&mut self, inbox: &mut Inbox, stream: &mut UnixStream) -> io::Result<bool> {
+    pub fn fill(&mut self, inbox: &mut Inbox, stream: &mut UnixStream) -> io::Result<bool> {
         while self.filled < self.buffer.bytes().len() {
             let place = &mut self.buffer.bytes_mut()[self.filled..];
             let length = place.len().min(inbox.rest().len());
@@ -115,27 +115,72 @@ impl<const N: usize> Filling<N> {
     }
 }
 
-/// One side.
-struct End<const N: usize> {
+/// What a client says next.
+pub enum Asked {
+    This(Kept),
+    /// Nothing more at the moment.
+    Nothing,
+    Goodbye,
+}
+
+/// What was read.
+pub enum Given<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    Whole(Buffer),
+}
+
+/// Who asks.
+pub trait Client {
+    /// Is waited for from now on, as [`CLIENT`].
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    fn join(&self, poll: &Poll) -> io::Result<()>;
+
+    /// What it asks next.
+    ///
+    /// # Errors
+    /// If it makes no sense, or the client is lost.
+    fn next(&mut self) -> io::Result<Asked>;
+
+    /// Half of a request has come: there was room for it.
+    fn is_amid(&self) -> bool;
+
+    /// Answers a request, with NBD's head of an answer.
+    fn answer(&mut self, head: &[u8; ANSWER], data: Given<'_>);
+
+    /// Bytes of answers that it has not taken.
+    fn waiting(&self) -> usize;
+
+    /// Lets answers go; `reads`: more requests are welcome.
+    ///
+    /// # Errors
+    /// If the client is lost.
+    fn flush(&mut self, poll: &Poll, reads: bool) -> io::Result<()>;
+}
+
+/// The engine.
+struct End {
     stream: UnixStream,
     inbox: Inbox,
-    filling: Option<Filling<N>>,
+    filling: Option<Filling<ANSWER>>,
     out: Outbox,
     interest: (bool, bool),
 }
 
-impl<const N: usize> End<N> {
-    fn new(stream: UnixStream, poll: &Poll, number: u64) -> io::Result<End<N>> {
+impl End {
+    fn new(stream: UnixStream, poll: &Poll) -> io::Result<End> {
         stream.set_nonblocking(true)?;
-        poll.add(&stream, number)?;
+        poll.add(&stream, ENGINE)?;
         Ok(End { stream, inbox: Inbox::new(), filling: None, out: Outbox::default(), interest: (true, false) })
     }
 
-    fn flush(&mut self, poll: &Poll, number: u64, reads: bool) -> io::Result<()> {
+    fn flush(&mut self, poll: &Poll, reads: bool) -> io::Result<()> {
         self.out.flush(&mut self.stream)?;
         let wants = (reads, !self.out.is_empty());
         if std::mem::replace(&mut self.interest, wants) != wants {
-            poll.change(&self.stream, number, wants)?;
+            poll.change(&self.stream, ENGINE, wants)?;
         }
         Ok(())
     }
@@ -150,11 +195,11 @@ pub enum Order {
 }
 
 /// The relay of one client, in a thread of its own.
-pub struct Relay {
+pub struct Relay<C> {
     poll: Poll,
     orders: Receiver<Order>,
-    client: End<HEAD>,
-    engine: Option<End<ANSWER>>,
+    client: C,
+    engine: Option<End>,
     /// Told when there is no engine any more.
     lost: Sender<()>,
     table: Table,
@@ -163,14 +208,14 @@ pub struct Relay {
     stalled: bool,
 }
 
-impl Relay {
-    /// For a client that is at the other end of `client`.
+impl<C: Client> Relay<C> {
+    /// For `client`.
     ///
     /// # Errors
     /// If it cannot be waited for.
-    pub fn new(client: UnixStream, lost: Sender<()>) -> io::Result<(Relay, Post<Order>)> {
+    pub fn new(client: C, lost: Sender<()>) -> io::Result<(Relay<C>, Post<Order>)> {
         let (poll, post, orders) = Poll::new()?;
-        let client = End::new(client, &poll, CLIENT)?;
+        client.join(&poll)?;
         let (table, engine) = (Table::default(), None);
         Ok((Relay { poll, orders, client, engine, lost, table, sealed: false, stalled: false }, post))
     }
@@ -178,9 +223,10 @@ impl Relay {
     /// Runs until the client says goodbye or is gone.
     ///
     /// # Errors
-    /// If what it says is no NBD, or the connection breaks.
+    /// If what it says makes no sense, or the connection breaks.
     pub fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::new();
+        self.flush()?;
         loop {
             self.poll.wait(LONG, &mut ready);
             for number in ready.drain(..) {
@@ -211,14 +257,14 @@ impl Relay {
 
     /// The client takes its answers. While it does not, nothing is asked for it and no answer is fetched: memory stays bounded.
     fn is_heard(&self) -> bool {
-        self.client.out.waiting() < KEPT_MAX
+        self.client.waiting() < KEPT_MAX
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let reads = self.client.filling.is_some() || self.has_room();
-        self.client.flush(&self.poll, CLIENT, reads)?;
+        let reads = self.client.is_amid() || self.has_room();
+        self.client.flush(&self.poll, reads)?;
         let heard = self.is_heard();
-        if self.engine.as_mut().is_some_and(|engine| engine.flush(&self.poll, ENGINE, heard).is_err()) {
+        if self.engine.as_mut().is_some_and(|engine| engine.flush(&self.poll, heard).is_err()) {
             self.engine_is_lost();
         }
         Ok(())
@@ -234,7 +280,7 @@ impl Relay {
         match order {
             Order::Engine(_) if self.sealed => {}
             Order::Engine(stream) => {
-                let Ok(mut engine) = End::new(stream, &self.poll, ENGINE) else {
+                let Ok(mut engine) = End::new(stream, &self.poll) else {
                     let _ = self.lost.send(());
                     return;
                 };
@@ -246,9 +292,9 @@ impl Relay {
                 self.engine = None; // an answer that comes late is not passed on
                 let kept = std::mem::take(&mut self.table).order;
                 for kept in kept.values() {
-                    self.client.out.end().extend(answer(Kept::handle(&kept.head), true));
+                    self.client.answer(&answer(Kept::handle(&kept.head), true), Given::Nothing);
                 }
-                let _ = self.client.out.flush(&mut self.client.stream);
+                let _ = self.client.flush(&self.poll, true);
                 let _ = count.send(kept.len());
             }
         }
@@ -256,46 +302,22 @@ impl Relay {
 
     /// Takes in what the client asks; false: it says goodbye.
     fn take_in(&mut self) -> io::Result<bool> {
-        let mut more = true;
-        self.stalled = false;
         loop {
-            if let Some(filling) = &mut self.client.filling {
-                if !filling.fill(&mut self.client.inbox, &mut self.client.stream)? {
-                    return Ok(true);
-                }
-                let Some(filling) = self.client.filling.take() else { continue };
-                self.ask(Kept { head: filling.head, data: Some(Shared::new(filling.buffer)) })?;
-            }
-            while self.has_room() && self.client.filling.is_none() {
-                let Some(head) = self.client.inbox.rest().first_chunk::<HEAD>().copied() else { break };
-                self.client.inbox.skip(HEAD);
-                if u32::from_be_bytes(*head.first_chunk().expect("four bytes of it")) != REQUEST {
-                    return Err(bad("an NBD request has no magic"));
-                }
-                match (Kept::kind(&head), Kept::length(&head)) {
-                    (DISCONNECT, _) => return Ok(false),
-                    (WRITE, length) if length > DATA_MAX => return Err(bad("an NBD request is too long")),
-                    (WRITE, length) => self.client.filling = Some(Filling::new(head, length)),
-                    _ => self.ask(Kept { head, data: None })?,
-                }
-            }
-            if self.client.filling.is_some() {
-                continue;
-            }
-            self.stalled = !self.has_room();
-            if !more || self.stalled {
+            self.stalled = !self.client.is_amid() && !self.has_room();
+            if self.stalled {
                 return Ok(true);
             }
-            more = match self.client.inbox.fill(&mut self.client.stream) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-                other => other?,
-            };
+            match self.client.next()? {
+                Asked::This(kept) => self.ask(kept)?,
+                Asked::Nothing => return Ok(true),
+                Asked::Goodbye => return Ok(false),
+            }
         }
     }
 
     fn ask(&mut self, kept: Kept) -> io::Result<()> {
         if self.sealed {
-            self.client.out.end().extend(answer(Kept::handle(&kept.head), true));
+            self.client.answer(&answer(Kept::handle(&kept.head), true), Given::Nothing);
             return Ok(());
         }
         if let Some(engine) = &mut self.engine {
@@ -307,7 +329,7 @@ impl Relay {
     /// Passes the engine's answers on. Half an answer is none: the next engine is asked for all of it.
     fn pass_on(&mut self) -> io::Result<()> {
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        match answers(engine, &mut self.table, &mut self.client.out) {
+        match answers(engine, &mut self.table, &mut self.client) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error),
             Err(_) => {
@@ -318,7 +340,7 @@ impl Relay {
     }
 }
 
-fn answers(engine: &mut End<ANSWER>, table: &mut Table, out: &mut Outbox) -> io::Result<()> {
+fn answers(engine: &mut End, table: &mut Table, client: &mut impl Client) -> io::Result<()> {
     let mut more = true;
     loop {
         if let Some(filling) = &mut engine.filling {
@@ -326,8 +348,7 @@ fn answers(engine: &mut End<ANSWER>, table: &mut Table, out: &mut Outbox) -> io:
                 return Ok(());
             }
             let Some(filling) = engine.filling.take() else { continue };
-            pass(&filling.head, table, out);
-            out.share(Shared::new(filling.buffer));
+            pass(&filling.head, table, client, Given::Whole(filling.buffer));
         }
         while let Some(head) = engine.inbox.rest().first_chunk::<ANSWER>().copied() {
             let word = |at: usize| u32::from_be_bytes(*head[at..].first_chunk().expect("four bytes of it"));
@@ -338,8 +359,7 @@ fn answers(engine: &mut End<ANSWER>, table: &mut Table, out: &mut Outbox) -> io:
             let length = reads.filter(|_| word(4) == 0).map_or(0, |kept| Kept::length(&kept.head));
             let whole = ANSWER + length as usize;
             if engine.inbox.rest().len() >= whole {
-                pass(&head, table, out);
-                out.end().extend(&engine.inbox.rest()[ANSWER..whole]);
+                pass(&head, table, client, Given::Bytes(&engine.inbox.rest()[ANSWER..whole]));
                 engine.inbox.skip(whole);
                 continue;
             }
@@ -358,9 +378,9 @@ fn answers(engine: &mut End<ANSWER>, table: &mut Table, out: &mut Outbox) -> io:
 }
 
 /// First out of the table: the client may use the handle again as soon as it is answered.
-fn pass(head: &[u8; ANSWER], table: &mut Table, out: &mut Outbox) {
+fn pass(head: &[u8; ANSWER], table: &mut Table, client: &mut impl Client, data: Given<'_>) {
     if table.remove(handle_of(head)).is_some() {
-        out.end().extend(head);
+        client.answer(head, data);
     }
 }
 

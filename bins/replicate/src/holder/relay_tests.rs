@@ -1,4 +1,6 @@
 use super::*;
+use crate::holder::client::Stream;
+use crate::nbd::{DATA_MAX, REQUEST};
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
@@ -29,7 +31,7 @@ struct Bench {
 fn bench() -> Bench {
     let (client, ours) = UnixStream::pair().unwrap();
     let (told, lost) = channel();
-    let (mut relay, post) = Relay::new(ours, told).unwrap();
+    let (mut relay, post) = Relay::new(Stream::new(ours).unwrap(), told).unwrap();
     Bench { client, post, lost, ended: std::thread::spawn(move || relay.run()) }
 }
 
