@@ -2,7 +2,7 @@
 .PHONY: labtools vmtools nixtools help demo test unit nix sim simvolume faults mutants fuzz model torture lab vm bench benchvolume check fix build install tools
 SHELL := /bin/bash
 PREFIX ?= /usr
-PROGRAMS := hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim
+PROGRAMS := hotspare hotspare-arbiter hotspare-fence hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim
 
 help:    ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12

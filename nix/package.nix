@@ -9,6 +9,7 @@ let
   programs = [
     "hotspare"
     "hotspare-arbiter"
+    "hotspare-fence"
     "hotspare-gate"
     "hotspare-generator"
     "hotspare-heartbeat"

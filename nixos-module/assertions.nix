@@ -48,6 +48,10 @@ let
       }
     ];
 
+  unclear = lib.filter (
+    name: lib.any (it: (it.agent == null) == (it.run == null)) cfg.nodes.${name}.fence
+  ) (lib.attrNames cfg.nodes);
+
   units = overGroups (_: group: group.services ++ group.standbyServices);
   twice = lib.filter (unit: lib.count (other: other == unit) units > 1) (lib.unique units);
 
@@ -100,6 +104,10 @@ in
         {
           assertion = lib.mod (lib.length voters) 2 == 1;
           message = "${at}.voters: ${toString (lib.length voters)} nodes vote, and half of them is no majority: add a node that only votes, or name an odd number of them.";
+        }
+        {
+          assertion = unclear == [ ];
+          message = "${at}.nodes: ${lib.concatStringsSep ", " unclear} has an entry in fence that says not exactly one of agent and run: make one entry for each device.";
         }
         {
           assertion = twice == [ ];

@@ -16,7 +16,25 @@ let
   each = name: map (value: node name [ value ] { } [ ]);
   named = make: set: map (name: make name set.${name}) (attrNames set);
 
-  machine = name: it: node "node" [ name ] { inherit (it) key; } (each "link" it.links);
+  fence =
+    it:
+    let
+      words =
+        if it.agent != null then
+          [
+            "agent"
+            it.agent
+          ]
+        else
+          [ "run" ] ++ it.run;
+      pairs = kind: named (key: value: node kind [ key value ] { } [ ]);
+    in
+    node "fence" words { inherit (it) level timeout; } (
+      pairs "option" it.options ++ pairs "secret" it.secrets
+    );
+
+  machine =
+    name: it: node "node" [ name ] { inherit (it) key; } (each "link" it.links ++ map fence it.fence);
 
   probe =
     it:
@@ -41,8 +59,19 @@ let
   volume =
     name: it:
     node "volume" [ name ] { } (
-      line "backing" it.backing
-      ++ named (on: path: node "backing" [ path ] { node = on; } [ ]) it.backings
+      (
+        if it.backing == null then
+          [ ]
+        else
+          [ (node "backing" [ it.backing ] { inherit (it) metadata; } [ ]) ]
+      )
+      ++ named (
+        on: path:
+        node "backing" [ path ] {
+          node = on;
+          inherit (it) metadata;
+        } [ ]
+      ) it.backings
       ++ line "frontend" it.frontend
       ++ (
         if it.asynchronous.nodes == [ ] then

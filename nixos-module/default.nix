@@ -151,7 +151,10 @@ in
       systemd.paths = nobodyElse "path";
 
       # The device of a volume, and what is on it; the directory may be new.
-      boot.kernelModules = lib.optional (volumes != [ ]) "nbd";
+      boot.kernelModules = lib.optionals (volumes != [ ]) [
+        "nbd"
+        "ublk_drv"
+      ];
       boot.supportedFilesystems = lib.unique (map (mount: mount.fsType) mounts);
       systemd.tmpfiles.rules = map (mount: "d ${mount.path} 0755 root root -") mounts;
 

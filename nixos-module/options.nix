@@ -30,6 +30,34 @@ let
         "198.51.100.1"
       ];
     };
+    fence = mkOption {
+      type = types.listOf (types.submodule fence);
+      default = [ ];
+      description = "How others switch this node off ({command}`hotspare-fence`).";
+    };
+  };
+
+  fence.options = {
+    agent = maybe types.str "A fence agent of the ClusterLabs kind: its name, or its path.";
+    run = maybe (types.nonEmptyListOf types.str) "A program and its arguments; it gets `on`, `off` or `status` as its last one.";
+    level = maybe (types.ints.between 1 9) "All methods of a level must succeed; if they do not, the next one is tried.";
+    timeout = maybe span "How long one answer may take.";
+    options = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      description = "What the agent is told, by the names of its metadata. No secrets: everybody reads this.";
+      example = {
+        ip = "203.0.113.5";
+      };
+    };
+    secrets = mkOption {
+      type = types.attrsOf types.str;
+      default = { };
+      description = "The same, with the names of systemd credentials (files in {file}`/etc/credstore`) that have the values.";
+      example = {
+        password = "ipmi-alpha";
+      };
+    };
   };
 
   address.options = {
@@ -68,13 +96,17 @@ let
         beta = "/dev/disk/by-label/data";
       };
     };
+    metadata = maybe types.str ''
+      A file for the metadata of this node's copy, on every candidate. Left out, it is at the end of the backing, which must have room for it.
+      The disk must have a serial number or a UUID.'';
     frontend =
       maybe
         (types.enum [
+          "ublk"
           "nbd"
           "socket"
         ])
-        "`nbd` (default): {file}`/dev/hotspare/NAME` by the kernel's NBD client. `socket`: only an NBD export on a UNIX socket.";
+        "Who makes {file}`/dev/hotspare/NAME`: `ublk` or `nbd` of the kernel; left out, ublk where it has all that is needed (Linux 6.16). `socket`: only an NBD export on a UNIX socket.";
     asynchronous = {
       nodes = mkOption {
         type = types.listOf types.str;

@@ -23,7 +23,7 @@ MACHINES = (f"{PACKAGES},{VM_PACKAGES}", "virtual machines")
 SUITE = "trixie"
 NODES = ["alpha", "beta", "witness", "client"]
 VIP4, VIP6 = "192.0.2.100", "2001:db8:1::100"
-PROGRAMS = "hotspare hotspare-arbiter hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim"
+PROGRAMS = "hotspare hotspare-arbiter hotspare-fence hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim"
 
 CONFIG = """cluster "lab"
 node "alpha" key="{alpha}" {{ link "192.0.2.1"; link "198.51.100.1"; }}

@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 54] = [
+pub const ALL: [(&str, &str); 56] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -43,6 +43,8 @@ pub const ALL: [(&str, &str); 54] = [
     ("ARBITER_JOINED", ARBITER_JOINED),
     ("FORCED", FORCED),
     ("PROBE_FAILED", PROBE_FAILED),
+    ("FENCED", FENCED),
+    ("FENCE_FAILED", FENCE_FAILED),
     ("VOLUME_PROMOTED", VOLUME_PROMOTED),
     ("VOLUME_SERVING", VOLUME_SERVING),
     ("VOLUME_REFUSED", VOLUME_REFUSED),
@@ -99,6 +101,8 @@ pub const ARBITER_REGISTER: &str = "3daf6e340ebce2ba859961111271a64f";
 pub const ARBITER_JOINED: &str = "67dadbe21ea342f7b5f63de289087d9e";
 pub const FORCED: &str = "5b6e17db2f554db69c5f1c61da3025f9";
 pub const PROBE_FAILED: &str = "45d48b356a234918af6cc15555a42bb9";
+pub const FENCED: &str = "ab77c4b3f4534711943b5212c9f3bec8";
+pub const FENCE_FAILED: &str = "ce01d92826424651a223eb9488cbc6b3";
 pub const VOLUME_PROMOTED: &str = "5597546818de48cea147a6e8b5cc80c2";
 pub const VOLUME_SERVING: &str = "a88ffedec5ad4c62b86cf29ecf6de08d";
 pub const VOLUME_REFUSED: &str = "fc8ab5c44f2046a881bf18c5d0e7b39f";

@@ -11,6 +11,7 @@ macro_rules! programs {
 }
 programs!(
     arbiter "../../../bins/arbiter/src/args.rs",
+    fence "../../../bins/fence/src/args.rs",
     gate "../../../bins/gate/src/args.rs",
     generator "../../../bins/generator/src/args.rs",
     heartbeat "../../../bins/heartbeat/src/args.rs",
@@ -26,6 +27,7 @@ programs!(
 fn programs() -> Vec<(Command, &'static str, &'static str)> {
     vec![
         (arbiter::Args::command(), "8", include_str!("pages/arbiter.roff")),
+        (fence::Args::command(), "8", include_str!("pages/fence.roff")),
         (gate::Args::command(), "8", include_str!("pages/gate.roff")),
         (generator::Args::command(), "8", ""),
         (heartbeat::Args::command(), "8", include_str!("pages/heartbeat.roff")),

@@ -1,0 +1,50 @@
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Switches other machines of the cluster off, and says what is proven.
+///
+/// By the `fence` lines of the configuration: fence agents of the ClusterLabs kind, or programs of your own, in levels. A node is off when
+/// every device of a level, asked after it was told, says that there is no power; nothing weaker counts.
+#[derive(Debug, Parser)]
+#[command(name = "hotspare-fence", version)]
+pub struct Args {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = hotspare_config::PATH, global = true)]
+    pub config: PathBuf,
+    /// This node's name, if it is not the host name.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub node: Option<String>,
+    #[command(subcommand)]
+    pub act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Act {
+    /// Switch a node off. Exits with 0 if that is proven, with 1 if it is not.
+    Off {
+        #[arg(value_name = "NODE")]
+        target: String,
+    },
+    /// Switch a node on, by all of its devices.
+    On {
+        #[arg(value_name = "NODE")]
+        target: String,
+    },
+    /// Switch a node off, and on again when it is proven to be off.
+    Reboot {
+        #[arg(value_name = "NODE")]
+        target: String,
+    },
+    /// Ask the devices whether nodes have power; of all nodes, or of one.
+    Status {
+        #[arg(value_name = "NODE")]
+        target: Option<String>,
+    },
+    /// Show the devices of all nodes, without asking them anything.
+    List,
+    /// Try everything but the trigger: programs, options, credentials, and what the devices say. Exits with 1 if something is wrong.
+    Test {
+        #[arg(value_name = "NODE")]
+        target: Option<String>,
+    },
+}

@@ -1,0 +1,187 @@
+//! hotspare-fence: switches other machines off. What is proof is decided in `plan`, how a device is spoken to in `device`.
+
+mod args;
+mod device;
+mod metadata;
+mod plan;
+
+use args::{Act, Args};
+use device::{Action, Device, Power};
+use hotspare_config::{Config, FenceKind, Node};
+use hotspare_daemon::exit::yes_or_no;
+use hotspare_daemon::{Exit, Failure, Priority, identity, journal, message_id, run};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    run(|args: Args| {
+        let config = hotspare_config::load(&args.config)?;
+        let me = || identity::this_node(&config, args.node.as_deref());
+        match &args.act {
+            Act::Off { target } => off(another(&config, target, &me()?.name)?),
+            Act::On { target } => on(with_devices(&config, target)?),
+            Act::Reboot { target } => {
+                let node = another(&config, target, &me()?.name)?;
+                match off(node)? {
+                    Exit::Done => on(node),
+                    other => Ok(other),
+                }
+            }
+            Act::Status { target } => status(&of(&config, target.as_deref())?),
+            Act::List => list(&config),
+            Act::Test { target } => test(&of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str())),
+        }
+    })
+}
+
+fn devices(node: &Node) -> Vec<Device<'_>> {
+    node.fences.iter().map(|fence| Device { fence, node: &node.name }).collect()
+}
+
+fn with_devices<'a>(config: &'a Config, name: &str) -> Result<&'a Node, Failure> {
+    let Some(node) = config.node(name) else {
+        let known: Vec<&str> = config.nodes.iter().map(|node| node.name.as_str()).collect();
+        let message = format!("the configuration has no node \"{name}\" (it has: {})", known.join(", "));
+        return Err(Failure::new(Exit::Config, message));
+    };
+    if node.fences.is_empty() {
+        let help = "for example: fence \"agent\" \"fence_ipmilan\" { option \"ip\" \"203.0.113.5\"; }";
+        return Err(Failure::new(Exit::Config, format!("\"{name}\" has no `fence` in the configuration; {help}")));
+    }
+    Ok(node)
+}
+
+/// Somebody else: nobody can say of himself that he is off.
+fn another<'a>(config: &'a Config, name: &str, me: &str) -> Result<&'a Node, Failure> {
+    if name == me {
+        let help = "what is to be off is told by another node; to shut this one down: systemctl poweroff";
+        return Err(Failure::new(Exit::Usage, format!("\"{name}\" is this node: {help}")));
+    }
+    with_devices(config, name)
+}
+
+fn of<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Node>, Failure> {
+    if let Some(name) = name {
+        return Ok(vec![with_devices(config, name)?]);
+    }
+    let all: Vec<&Node> = config.nodes.iter().filter(|node| !node.fences.is_empty()).collect();
+    if all.is_empty() {
+        return Err(Failure::new(Exit::Config, "no node has a `fence` in the configuration"));
+    }
+    Ok(all)
+}
+
+/// A record in the journal, and a line for whoever asked.
+fn tell(id: &str, priority: Priority, message: String, fields: &[(&str, String)]) {
+    println!("{message}");
+    if let Err(error) = journal::keep(id, priority, message, fields) {
+        eprintln!("hotspare-fence: the journal has no record of this: {error}");
+    }
+}
+
+fn off(node: &Node) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let ended = plan::off(&devices(node));
+    let seconds = began.elapsed().as_secs_f64();
+    match ended {
+        Ok((level, proof)) => {
+            let message = format!("{} is off, proven by {} (level {level}, {seconds:.1} s)", node.name, proof.word());
+            let fields = [("PEER", node.name.clone()), ("PROOF", proof.word().to_owned())];
+            tell(message_id::FENCED, Priority::Warning, message, &fields);
+            Ok(Exit::Done)
+        }
+        Err(said) => {
+            let message = format!("{} is not proven to be off: {}", node.name, said.join("; "));
+            let fields = [("PEER", node.name.clone()), ("REASON", said.join("; "))];
+            tell(message_id::FENCE_FAILED, Priority::Error, message, &fields);
+            Ok(Exit::No)
+        }
+    }
+}
+
+fn on(node: &Node) -> Result<Exit, Failure> {
+    match plan::on(&devices(node)) {
+        Ok(()) => {
+            println!("{} has power", node.name);
+            Ok(Exit::Done)
+        }
+        Err(said) => Err(Failure::new(Exit::No, format!("{} has no power: {}", node.name, said.join("; ")))),
+    }
+}
+
+fn status(nodes: &[&Node]) -> Result<Exit, Failure> {
+    let mut all_say = true;
+    for device in nodes.iter().flat_map(|node| devices(node)) {
+        let power = match device.power() {
+            Ok(Power::On) => "on".to_owned(),
+            Ok(Power::Off) => "off".to_owned(),
+            Err(why) => {
+                all_say = false;
+                format!("unknown: {why}")
+            }
+        };
+        println!("{}  level {}  {}  {power}", device.node, device.fence.level, device.name());
+    }
+    Ok(yes_or_no(all_say))
+}
+
+fn list(config: &Config) -> Result<Exit, Failure> {
+    for device in of(config, None)?.into_iter().flat_map(devices) {
+        let fence = device.fence;
+        let options = fence.options.iter().map(|(key, value)| format!(" {key}={value}"));
+        let secrets = fence.secrets.iter().map(|(key, name)| format!(" {key}=(credential {name})"));
+        let options: String = options.chain(secrets).collect();
+        let timeout = fence.timeout.as_secs();
+        println!("{}  level {}  {}{options}  (timeout {timeout} s)", device.node, fence.level, device.name());
+    }
+    Ok(Exit::Done)
+}
+
+fn test(nodes: &[&Node], me: Option<&str>) -> Result<Exit, Failure> {
+    let mut wrong = 0;
+    for device in nodes.iter().flat_map(|node| devices(node)) {
+        let found = look(&device, me);
+        let what = format!("{}  level {}  {}", device.node, device.fence.level, device.name());
+        match &found {
+            Ok(power) => println!("ok     {what}: {power}"),
+            Err(all) => all.iter().for_each(|why| println!("wrong  {what}: {why}")),
+        }
+        wrong += usize::from(found.is_err());
+    }
+    if wrong > 0 {
+        return Err(Failure::new(Exit::No, format!("{wrong} devices would not do their work")));
+    }
+    Ok(Exit::Done)
+}
+
+/// What can be known of a device without pulling the trigger.
+fn look(device: &Device<'_>, me: Option<&str>) -> Result<&'static str, Vec<String>> {
+    let program = match &device.fence.kind {
+        FenceKind::Agent(program) => program,
+        FenceKind::Run(words) => &words[0],
+    };
+    if device::find(program).is_none() {
+        return Err(vec![format!(
+            "there is no program {program} (PATH: {})",
+            std::env::var("PATH").unwrap_or_default()
+        )]);
+    }
+    let mut wrong: Vec<String> = device.fence.secrets.values().filter_map(|name| device::secret(name).err()).collect();
+    if matches!(device.fence.kind, FenceKind::Agent(_)) {
+        match device.ask(Action::Metadata) {
+            Ok(said) => wrong.extend(metadata::wrong(&said.out, device.fence)),
+            Err(why) => wrong.push(why),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong); // it would only say the same in other words
+    }
+    match device.power() {
+        Ok(Power::Off) if me == Some(device.node) => {
+            Err(vec!["it says that this very machine has no power: it is another one's plug".into()])
+        }
+        Ok(Power::On) => Ok("on"),
+        Ok(Power::Off) => Ok("off"),
+        Err(why) => Err(vec![why]),
+    }
+}

@@ -1,0 +1,61 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_hotspare_fence_global_optspecs
+    string join \n config= node= h/help
+end
+
+function __fish_hotspare_fence_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_hotspare_fence_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_hotspare_fence_using_subcommand
+    set -l cmd (__fish_hotspare_fence_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "off" -d 'Switch a node off. Exits with 0 if that is proven, with 1 if it is not'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "on" -d 'Switch a node on, by all of its devices'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "reboot" -d 'Switch a node off, and on again when it is proven to be off'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "status" -d 'Ask the devices whether nodes have power; of all nodes, or of one'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "list" -d 'Show the devices of all nodes, without asking them anything'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "test" -d 'Try everything but the trigger: programs, options, credentials, and what the devices say. Exits with 1 if something is wrong'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand off" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand off" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand off" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand on" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand on" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand on" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand reboot" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand reboot" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand reboot" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand status" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand status" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand status" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand list" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand list" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand list" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "off" -d 'Switch a node off. Exits with 0 if that is proven, with 1 if it is not'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "on" -d 'Switch a node on, by all of its devices'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "reboot" -d 'Switch a node off, and on again when it is proven to be off'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "status" -d 'Ask the devices whether nodes have power; of all nodes, or of one'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "list" -d 'Show the devices of all nodes, without asking them anything'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "test" -d 'Try everything but the trigger: programs, options, credentials, and what the devices say. Exits with 1 if something is wrong'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
