@@ -52,7 +52,7 @@ class Switch(http.server.BaseHTTPRequestHandler):
 
 start_all()
 alpha.wait_for_unit("cluster-up.service")
-subprocess.run(["ip", "addr", "add", f"{ADDRESS}/24", "dev", "br1"], check=True)
+subprocess.run(["ip", "addr", "replace", f"{ADDRESS}/24", "dev", "br1"], check=True)
 switch = http.server.ThreadingHTTPServer((ADDRESS, PORT), Switch)
 threading.Thread(target=switch.serve_forever, daemon=True).start()
 agent = f'fence "agent" "fence_lab" timeout="10s" {{ option "ip" "{ADDRESS}:{PORT}"; option "plug" "%s"; secret "password" "switch"; }}'
@@ -102,3 +102,4 @@ with subtest("one device does not answer: the next level does it; then a reboot"
     alpha.wait_until_succeeds("systemctl is-active hotspare-leased.service", timeout=60)
     assert alpha.succeed("cat /proc/sys/kernel/random/boot_id; systemctl show -p UserspaceTimestampMonotonic") != boot
 switch.shutdown()
+switch.server_close()

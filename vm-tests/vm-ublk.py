@@ -78,6 +78,20 @@ with subtest("the role is handed over: no device is left here"):
     nothing_is_left(alpha)
     wait_equal(beta, alpha, timeout=SLOW)
 
+with subtest("somebody keeps the device open when the role goes: it is named, the device is dead, and the role comes back on another one"):
+    beta.succeed("systemd-run -q --unit=keeper --property=IgnoreOnIsolate=yes --property=StandardInput=file:/dev/hotspare/data sleep infinity")
+    last = writes(beta)
+    beta.succeed("hotspare switchover")
+    leads(alpha, last)
+    beta.succeed("journalctl -b -o cat -u hotspare-volume@data | grep -E 'is still in use: .*pid [0-9]+ .sleep'")
+    beta.fail("dd if=/proc/$(systemctl show -P MainPID keeper)/fd/0 of=/dev/null bs=4k count=1 iflag=direct")
+    wait_equal(alpha, beta, timeout=SLOW)
+    last = writes(alpha)
+    alpha.succeed("hotspare switchover")
+    leads(beta, last)
+    beta.succeed("systemctl stop keeper")
+    wait_equal(beta, alpha, timeout=SLOW)
+
 with subtest("the primary is cut off under load: its user gets an error, no reboot, and it is standby again"):
     boot = beta.succeed("cat /proc/sys/kernel/random/boot_id")
     last = writes(beta)

@@ -95,6 +95,14 @@ pub fn hold(described: &Volume, (group, me): (&str, NodeId)) -> Result<Exit, Fai
     let tenancy = Tenancy::open(group, me);
     let tenancy = tenancy.map_err(|why| Failure::new(Exit::TempFail, format!("volume {volume}: {why}")))?;
     nothing_is_left(volume, id)?;
+    if let Some(mount) = &described.mount
+        && let Some(source) = kernel::mounted_still(&mount.place)
+    {
+        let place = &mount.place;
+        let message =
+            format!("volume {volume}: {source} of an earlier tenure is mounted on {place} still: umount {place}");
+        return Err(Failure::new(Exit::TempFail, message));
+    }
     let holder = Arc::new(Holder {
         volume: volume.to_owned(),
         id,
@@ -133,8 +141,8 @@ fn nothing_is_left(volume: &str, id: u64) -> Result<(), Failure> {
             let message = format!("volume {volume}: /dev/{name} of an earlier tenure is in use: {}", users.join(", "));
             return Err(Failure::new(Exit::TempFail, message));
         }
-        tracing::info!("{volume}: /dev/{name} of an earlier tenure is ended");
         kernel::end(&name).map_err(Exit::OsErr.why(format!("cannot end /dev/{name} of an earlier tenure")))?;
+        tracing::info!("{volume}: /dev/{name} of an earlier tenure is ended");
     }
     Ok(())
 }

@@ -162,6 +162,22 @@ pub fn left(volume: &str, id: u64) -> Vec<String> {
     of_nbd.chain(ublk::left(id).into_iter().map(|index| format!("{UBLK}{index}"))).collect()
 }
 
+/// The device of an earlier tenure that is mounted at `place` still. A ublk device that was ended is dead, and its name may be gone: only
+/// the mount is left.
+pub fn mounted_still(place: &str) -> Option<String> {
+    source_of(place, &fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+fn source_of(place: &str, mounts: &str) -> Option<String> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let (at, source) = (left.split(' ').nth(4)?, right.split(' ').nth(1)?);
+        let name = source.strip_prefix("/dev/")?;
+        let ours = name.starts_with(UBLK) || name.starts_with(NBD) || name.starts_with("hotspare/");
+        (ours && at.replace("\\040", " ") == place).then(|| source.to_owned())
+    })
+}
+
 /// Who has the device `name` open, as far as /proc tells.
 pub fn users(name: &str) -> Vec<String> {
     let Ok(number) = fs::metadata(format!("/dev/{name}")).map(|device| device.rdev()) else { return Vec::new() };
@@ -190,6 +206,17 @@ pub fn users(name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_that_an_earlier_tenure_left_is_found_and_others_are_not() {
+        let mounts = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+                      90 22 259:0 / /srv/my\\040data rw shared:9 - ext4 /dev/ublkb0 rw\n\
+                      91 22 8:2 / /srv/other rw - xfs /dev/sdb1 rw\n";
+        assert_eq!(source_of("/srv/my data", mounts).as_deref(), Some("/dev/ublkb0"));
+        for place in ["/", "/srv", "/srv/other", "/srv/my"] {
+            assert_eq!(source_of(place, mounts), None, "{place}");
+        }
+    }
 
     #[test]
     fn who_has_a_device_open_is_found() {

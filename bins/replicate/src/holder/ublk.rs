@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// How long the kernel may take for a command, in seconds: one that hangs must not take this program along.
 const PATIENCE: u64 = 30;
+/// And for taking a device away that somebody has open: it is dead by then, and a unit that stops is not waited for much longer.
+const CLOSE_PATIENCE: u64 = 2;
 /// Bytes of `struct ublksrv_ctrl_cmd`.
 const COMMAND: u32 = 32;
 const READS: u32 = 2;
@@ -100,7 +102,7 @@ fn ask(command: u32, index: u32, bytes: Option<&mut [u8]>, data: u64) -> io::Res
     said[16..24].copy_from_slice(&data.to_ne_bytes());
     let entry = opcode::UringCmd80::new(Fd(control.as_raw_fd()), command).cmd(said).build();
     push(&mut ring, &entry);
-    let time = Timespec::new().sec(PATIENCE);
+    let time = Timespec::new().sec(if command == DELETE { CLOSE_PATIENCE } else { PATIENCE });
     let mut waited = Err(io::ErrorKind::Interrupted.into());
     while waited.as_ref().is_err_and(|error: &io::Error| error.kind() == io::ErrorKind::Interrupted) {
         waited = ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time));
@@ -210,13 +212,18 @@ pub fn resize(index: u32, size: u64) -> io::Result<()> {
     ask(UPDATE_SIZE, index, None, size >> 9)
 }
 
-/// Ends it: what is under way fails, and so does what comes later. Waits until nobody has it open, for as long as the kernel may take.
+/// Ends it: what is under way fails, and so does what comes later. It is gone when nobody has it open any more.
 ///
 /// # Errors
-/// If the kernel refuses.
+/// If the kernel refuses, or somebody has it open still.
 pub fn end(index: u32) -> io::Result<()> {
     ask(STOP, index, None, 0)?;
-    ask(DELETE, index, None, 0)
+    ask(DELETE, index, None, 0).map_err(|error| match error.raw_os_error() {
+        Some(nix::libc::ETIME) => {
+            io::Error::new(io::ErrorKind::ResourceBusy, "somebody has it open, or mounted, still")
+        }
+        _ => error,
+    })
 }
 
 #[cfg(test)]
