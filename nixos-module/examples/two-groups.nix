@@ -8,20 +8,6 @@
       alpha = {
         key = "k8TKgT8DfNqaWXhcV8yt8bOBJUFpHCKVIN5rVDVVGHU=";
         links = [ "192.0.2.1" ];
-        fence = [
-          {
-            agent = "fence_ipmilan";
-            options.ip = "203.0.113.5";
-            secrets.password = "ipmi-alpha"; # /etc/credstore/ipmi-alpha
-          }
-          {
-            run = [
-              "/run/current-system/sw/bin/outlet"
-              "3"
-            ];
-            level = 2;
-          }
-        ];
       };
       beta = {
         key = "pGFKr2iVBOLBWx0MhKWG8UEcp2kBiSGZH4rN1JfVrVA=";
