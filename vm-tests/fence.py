@@ -5,7 +5,6 @@ import subprocess
 import threading
 
 ADDRESS, PORT = "192.0.2.250", 8000
-ASK = "curl -s --max-time 3 http://{address}:{port}/$plug/$action"
 # The ClusterLabs protocol: options on standard input, 2 for a machine without power.
 AGENT = """#!/bin/bash
 while IFS== read -r key value; do declare "$key=$value"; done
@@ -58,7 +57,8 @@ threading.Thread(target=switch.serve_forever, daemon=True).start()
 agent = f'fence "agent" "fence_lab" timeout="10s" {{ option "ip" "{ADDRESS}:{PORT}"; option "plug" "%s"; secret "password" "switch"; }}'
 text = alpha.succeed(f"cat {FILE}")
 for name in ("alpha", "beta"):
-    text = text.replace(f'node "{name}" ', f'node "{name}" ', 1).replace(f'link "198.51.100.{1 if name == "alpha" else 2}";', f'link "198.51.100.{1 if name == "alpha" else 2}"; {agent % name};', 1)
+    link = f'link "198.51.100.{1 if name == "alpha" else 2}";'
+    text = text.replace(link, f"{link} {agent % name};", 1)
 for node in (alpha, beta):
     node.copy_text(FILE, text)
     node.copy_text("/usr/sbin/fence_lab", AGENT)

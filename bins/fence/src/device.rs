@@ -2,15 +2,14 @@
 //! or a program of the user's that is called with the action as its last word and ends in the same way.
 
 use hotspare_config::{Fence, FenceKind};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use hotspare_daemon::child::wait_within;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a device is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +45,6 @@ const IS_OFF: i32 = 2;
 const SAID_MAX: u64 = 1 << 20;
 /// How long the rest of what it said may take when it has ended.
 const REST: Duration = Duration::from_secs(1);
-/// Between two looks at a program that runs.
-const LOOK: Duration = Duration::from_millis(5);
 /// Where credentials are, if this is not a unit that was given them.
 const STORES: [&str; 2] = ["/etc/credstore", "/run/credstore"];
 
@@ -116,30 +113,12 @@ impl Device<'_> {
         // In threads of their own: a program that reads nothing, says much, or leaves somebody behind must not stop this.
         std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
         let (out, err) = (hear(out), hear(err));
-        let code = self.wait(&mut child, action)?;
+        let ended = wait_within(&mut child, self.fence.timeout);
+        let ended = ended.map_err(|error| format!("{name}: cannot wait for it: {error}"))?;
+        let seconds = self.fence.timeout.as_secs();
+        let code = ended.ok_or_else(|| format!("{name} {}: no end after {seconds} s", action.word()))?.code();
         let heard = |pipe: Receiver<String>| pipe.recv_timeout(REST).unwrap_or_default();
         Ok(Said { code, out: heard(out), err: heard(err) })
-    }
-
-    fn wait(&self, child: &mut Child, action: Action) -> Result<Option<i32>, String> {
-        let began = Instant::now();
-        let group = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) => {
-                    let _ = killpg(group, Signal::SIGKILL); // whoever it left behind has our pipes open
-                    return Ok(status.code());
-                }
-                Ok(None) if began.elapsed() < self.fence.timeout => std::thread::sleep(LOOK),
-                Ok(None) => {
-                    let _ = killpg(group, Signal::SIGKILL);
-                    let _ = child.wait();
-                    let seconds = self.fence.timeout.as_secs();
-                    return Err(format!("{} {}: no end after {seconds} s", self.name(), action.word()));
-                }
-                Err(error) => return Err(format!("{}: cannot wait for it: {error}", self.name())),
-            }
-        }
     }
 
     /// The program, and what it reads.

@@ -109,7 +109,7 @@ fn a_device_that_hangs_is_killed_with_its_children_and_the_next_level_does_it() 
     let config = fs::read_to_string(bench.path("cluster.kdl")).unwrap();
     let lines = place.replace("PLACE", bench.folder.path().to_str().unwrap());
     bench.write("cluster.kdl", &config.replace("link \"192.0.2.1\";", &format!("link \"192.0.2.1\"; {lines};")));
-    bench.write("hang", "#!/bin/sh\nsleep 1000 & echo $! > $PLACE/child\nwait\n");
+    bench.write("hang", "#!/bin/sh\ntail -f /dev/null & echo $! > $PLACE/child\nwait\n");
     bench.write(
         "plug",
         "#!/bin/sh\necho \"$HOTSPARE_NODE $*\" >> $PLACE/said\ncase $2 in off) rm $PLACE/on;; status) test -e $PLACE/on || exit 2;; esac\n",

@@ -4,9 +4,8 @@ mod args;
 
 use args::{Args, Kind};
 use hotspare_core::probe::{Tally, Verdict};
+use hotspare_daemon::child::wait_within;
 use hotspare_daemon::{Exit, Failure, Priority, journal, message_id, notify, record, run};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -14,8 +13,6 @@ use std::time::{Duration, Instant};
 
 /// Until it is good for the first time it is asked this often: a role that is up should not wait for the next turn.
 const EAGER: Duration = Duration::from_millis(100);
-/// Between two looks at a program that runs.
-const LOOK: Duration = Duration::from_millis(5);
 
 fn main() -> ExitCode {
     run(|args: Args| {
@@ -98,20 +95,11 @@ fn ask(args: &Args) -> Result<(), String> {
 }
 
 fn exec(command: &mut Command, timeout: Duration) -> Result<(), String> {
-    let began = Instant::now();
     let mut child = command.spawn().map_err(|error| format!("cannot run it: {error}"))?;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(status.to_string()),
-            Ok(None) if began.elapsed() < timeout => std::thread::sleep(LOOK),
-            Ok(None) => {
-                let group = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-                let _ = killpg(group, Signal::SIGKILL);
-                let _ = child.wait();
-                return Err(format!("no end after {} ms", timeout.as_millis()));
-            }
-            Err(error) => return Err(format!("cannot wait for it: {error}")),
-        }
+    match wait_within(&mut child, timeout) {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => Err(status.to_string()),
+        Ok(None) => Err(format!("no end after {} ms", timeout.as_millis())),
+        Err(error) => Err(format!("cannot wait for it: {error}")),
     }
 }
