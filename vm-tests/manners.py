@@ -98,3 +98,13 @@ with subtest("and when it comes back, it is the change that comes back"):
     alpha.fail("ip -o addr show to 2001:db8:1::100 | grep .")
     alpha.fail("systemctl cat cluster-address-2.service")
     alpha.fail("hotspare status | grep pending")
+
+with subtest("what was only edited, and is wrong, does not come into force because a role goes"):
+    alpha.wait_until_succeeds("hotspare status | grep 'beta (ready)'")
+    touched = alpha.succeed("stat -c %y /run/hotspare-gate/stale")
+    alpha.succeed("cp /etc/hotspare/cluster.kdl /root/good.kdl; echo 'no such line' >> /etc/hotspare/cluster.kdl")
+    beta.succeed("hotspare switchover")
+    beta.wait_for_unit("cluster-up.service")
+    alpha.wait_until_succeeds("systemctl is-active cluster-standby.target && test ! -e /run/hotspare-gate/default.kdl")
+    t.assertEqual(alpha.succeed("stat -c %y /run/hotspare-gate/stale"), touched)
+    alpha.succeed("cp /root/good.kdl /etc/hotspare/cluster.kdl")

@@ -10,6 +10,7 @@ use crate::guard::reboot;
 use crate::slice::Slice;
 use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
 use hotspare_core::Timetable;
+use hotspare_core::id::fnv1a;
 use hotspare_core::lease::Tenure;
 use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, notify};
 use hotspare_page::PageReader;
@@ -80,13 +81,21 @@ pub fn at_its_stop(args: &Args) {
     }
 }
 
-/// The units of a held group stay those of the file that was in force when it was taken; what was changed meanwhile comes now, before the
-/// role can come back (hotspare-refresh.path has process 1 reload them).
+/// The units of a held group stay those of the file that was in force when it was taken; what was put in force meanwhile comes now, before
+/// the role can come back (hotspare-refresh.path has process 1 reload them). What was only edited stays pending, and may have mistakes: in
+/// force is what the lease client started with.
 fn let_newer_units_in(args: &Args) {
     let held = file(&args.group, "kdl");
-    let changed = std::fs::read(&held).is_ok_and(|held| std::fs::read(&args.config).is_ok_and(|now| now != held));
+    let (was, now) = (std::fs::read(&held).ok(), std::fs::read(&args.config).ok());
+    let in_force = std::fs::read_to_string(Path::new(hotspare_page::FOLDER).join("digest")).ok();
     let _ = std::fs::remove_file(held);
-    if changed && let Err(error) = std::fs::write(Path::new(FOLDER).join("stale"), "") {
+    let digest = now.as_ref().map(|text| format!("{:016x}", fnv1a(text)));
+    if was.is_some()
+        && now != was
+        && digest.is_some()
+        && digest == in_force
+        && let Err(error) = std::fs::write(Path::new(FOLDER).join("stale"), "")
+    {
         eprintln!("units of the older configuration stay until systemctl daemon-reload: {error}");
     }
 }

@@ -53,6 +53,10 @@ fn main() -> ExitCode {
         let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot id"))?;
         let groups = config.groups_of(&me.name).map(|group| Ok((group.id, GroupRun::open(&config, &me, group, boot)?)));
         let groups = groups.collect::<Result<BTreeMap<_, _>, Failure>>()?;
+        // For the gate: which file is in force.
+        let digest = std::path::Path::new(hotspare_page::FOLDER).join("digest");
+        std::fs::write(&digest, format!("{:016x}", config.digest))
+            .map_err(Exit::CantCreate.why(format!("cannot write {}", digest.display())))?;
         let (to_voters, to_peers) = (routes(&config, &me, Port::Arbiter), routes(&config, &me, Port::Lease));
         let (bus, errands) = channel(64);
         let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, bus, published: BTreeMap::new() };
