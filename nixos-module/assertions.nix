@@ -14,6 +14,10 @@ let
   };
   typed = cfg.enable && cfg.configFile == null;
   voters = if cfg.voters == null then lib.attrNames cfg.nodes else cfg.voters;
+  # Two that can switch each other off need nobody else.
+  pair =
+    lib.length voters == 2
+    && lib.all (name: (cfg.nodes.${name} or { fence = [ ]; }).fence != [ ]) voters;
   overGroups = f: lib.concatLists (lib.mapAttrsToList f cfg.groups);
 
   ofGroup =
@@ -102,8 +106,8 @@ in
           message = "${at}.groups is empty: say what is to be kept running, as in ${at}.groups.default.services = [ \"nginx.service\" ].";
         }
         {
-          assertion = lib.mod (lib.length voters) 2 == 1;
-          message = "${at}.voters: ${toString (lib.length voters)} nodes vote, and half of them is no majority: add a node that only votes, or name an odd number of them.";
+          assertion = lib.mod (lib.length voters) 2 == 1 || pair;
+          message = "${at}.voters: ${toString (lib.length voters)} nodes vote, and half of them is no majority: add a node that only votes, name an odd number of them, or give two of them a fence each.";
         }
         {
           assertion = unclear == [ ];

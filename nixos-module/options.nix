@@ -209,7 +209,7 @@ in
       default = { };
       description = "All machines of the cluster, by host name.";
     };
-    voters = maybe names "The nodes that vote, an odd number. Without this all nodes do.";
+    voters = maybe names "The nodes that vote: an odd number, or two that can switch each other off. Without this all nodes do.";
     heartbeat = {
       interval = maybe span "How often each node greets the others.";
       late = maybe span "After how long a silent node is suspect.";

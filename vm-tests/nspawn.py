@@ -40,7 +40,8 @@ def enter_namespace() -> None:
     sh("mount", "-t", "tmpfs", "tmpfs", "/run")
     sh("ip", "link", "set", "lo", "up")
     for vlan in NETWORKS:
-        sh("ip", "link", "add", f"br{vlan}", "type", "bridge")
+        # An address of its own: it would change with the machines that come and go.
+        sh("ip", "link", "add", f"br{vlan}", "address", f"52:54:00:ff:00:{vlan:02x}", "type", "bridge")
         sh("ip", "link", "set", f"br{vlan}", "up")
 
 

@@ -16,6 +16,9 @@ _hotspare__fence() {
             ",$1")
                 cmd="hotspare__fence"
                 ;;
+            hotspare__fence,confirm)
+                cmd="hotspare__fence__subcmd__confirm"
+                ;;
             hotspare__fence,help)
                 cmd="hotspare__fence__subcmd__help"
                 ;;
@@ -36,6 +39,9 @@ _hotspare__fence() {
                 ;;
             hotspare__fence,test)
                 cmd="hotspare__fence__subcmd__test"
+                ;;
+            hotspare__fence__subcmd__help,confirm)
+                cmd="hotspare__fence__subcmd__help__subcmd__confirm"
                 ;;
             hotspare__fence__subcmd__help,help)
                 cmd="hotspare__fence__subcmd__help__subcmd__help"
@@ -65,7 +71,7 @@ _hotspare__fence() {
 
     case "${cmd}" in
         hotspare__fence)
-            opts="-h --config --node --help off on reboot status list test help"
+            opts="-h --config --node --help off on reboot confirm status list test help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -86,9 +92,49 @@ _hotspare__fence() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        hotspare__subcmd__fence__subcmd__help)
-            opts="off on reboot status list test help"
+        hotspare__subcmd__fence__subcmd__confirm)
+            opts="-h --reason --config --node --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__fence__subcmd__help)
+            opts="off on reboot confirm status list test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__fence__subcmd__help__subcmd__confirm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -30,6 +30,7 @@ complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -s h -l help
 complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "off" -d 'Switch a node off. Exits with 0 if that is proven, with 1 if it is not'
 complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "on" -d 'Switch a node on, by all of its devices'
 complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "reboot" -d 'Switch a node off, and on again when it is proven to be off'
+complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "confirm" -d 'Say that a node is off, because you have seen it: where its device died with it. The other one of two nodes without an arbiter then leads; if the node does run, both do'
 complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "status" -d 'Ask the devices whether nodes have power; of all nodes, or of one'
 complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "list" -d 'Show the devices of all nodes, without asking them anything'
 complete -c hotspare-fence -n "__fish_hotspare_fence_needs_command" -f -a "test" -d 'Try everything but the trigger: programs, options, credentials, and what the devices say. Exits with 1 if something is wrong'
@@ -43,6 +44,10 @@ complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand on" -s h -
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand reboot" -l config -d 'The configuration' -r -F
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand reboot" -l node -d 'This node\'s name, if it is not the host name' -r
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand reboot" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand confirm" -l reason -d 'How you know; it is kept in the journal' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand confirm" -l config -d 'The configuration' -r -F
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand confirm" -l node -d 'This node\'s name, if it is not the host name' -r
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand confirm" -s h -l help -d 'Print help'
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand status" -l config -d 'The configuration' -r -F
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand status" -l node -d 'This node\'s name, if it is not the host name' -r
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand status" -s h -l help -d 'Print help'
@@ -52,10 +57,11 @@ complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand list" -s h
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -l config -d 'The configuration' -r -F
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -l node -d 'This node\'s name, if it is not the host name' -r
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -s h -l help -d 'Print help'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "off" -d 'Switch a node off. Exits with 0 if that is proven, with 1 if it is not'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "on" -d 'Switch a node on, by all of its devices'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "reboot" -d 'Switch a node off, and on again when it is proven to be off'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "status" -d 'Ask the devices whether nodes have power; of all nodes, or of one'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "list" -d 'Show the devices of all nodes, without asking them anything'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "test" -d 'Try everything but the trigger: programs, options, credentials, and what the devices say. Exits with 1 if something is wrong'
-complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot status list test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "off" -d 'Switch a node off. Exits with 0 if that is proven, with 1 if it is not'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "on" -d 'Switch a node on, by all of its devices'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "reboot" -d 'Switch a node off, and on again when it is proven to be off'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "confirm" -d 'Say that a node is off, because you have seen it: where its device died with it. The other one of two nodes without an arbiter then leads; if the node does run, both do'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "status" -d 'Ask the devices whether nodes have power; of all nodes, or of one'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "list" -d 'Show the devices of all nodes, without asking them anything'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "test" -d 'Try everything but the trigger: programs, options, credentials, and what the devices say. Exits with 1 if something is wrong'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand help; and not __fish_seen_subcommand_from off on reboot confirm status list test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

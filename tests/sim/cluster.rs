@@ -388,6 +388,9 @@ impl World {
             self.carry_out(node, group, command);
         }
         self.depth -= 1;
+        let units = self.units.clone();
+        let part = &mut self.nodes[node].parts[group];
+        part.could = part.could_lead(&units);
     }
 
     pub fn wake_lease_at(&mut self, node: usize, group: usize, when: u64) {

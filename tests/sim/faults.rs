@@ -1,9 +1,9 @@
 //! What goes wrong in the safety phase, and what people do in the calm one.
 
-use crate::cluster::{Happening, World};
+use crate::cluster::{Happening, World, id};
 use crate::node::{ms, span};
 use crate::systemd::{Kind, Mode, State};
-use hotspare_core::lease::{Ended, Input};
+use hotspare_core::lease::{Ended, Input, Lease};
 use hotspare_core::message::ToVoter;
 
 /// Injects one fault and schedules the next.
@@ -43,6 +43,7 @@ pub fn inject(world: &mut World) {
         27 => fill_run(world, victim, group),
         26 => world.nodes[victim].parts[group].gate_broken_until = world.now + lease * 15,
         23 | 24 => slew(world, any, lease),
+        30 if world.profile.fences => operator_shoots(world, any, group),
         _ => hand(world, any, group),
     }
     let pause = world.rng.below(lease * 3);
@@ -337,6 +338,20 @@ fn pause(world: &mut World, any: usize, group: usize) {
     let on = !world.nodes[node].parts[group].paused;
     if awake(world, node) && world.now >= world.nodes[node].stopped_until {
         world.lease(node, group, Input::Pause(on));
+    }
+}
+
+/// An operator on one node switches another one off by hand, whatever the cluster thinks of it.
+fn operator_shoots(world: &mut World, any: usize, group: usize) {
+    let (by, other) = (any % world.profile.candidates, 1 + world.rng.below(world.profile.candidates as u64 - 1));
+    let node = id((by + usize::try_from(other).expect("small")) % world.profile.candidates);
+    if !awake(world, by) || world.now < world.nodes[by].stopped_until {
+        return;
+    }
+    world.lease(by, group, Input::FenceBegins { node });
+    let known = world.nodes[by].parts[group].lease.as_ref().and_then(Lease::fence_target);
+    if let Some(target) = known.filter(|target| target.node == node) {
+        world.shot_begins(by, group, target);
     }
 }
 

@@ -212,6 +212,8 @@ pub struct Part {
     pub named: bool,
     /// It held when it was last asked anything.
     pub held: bool,
+    /// It could have led when its lease client was asked something last: what has changed since, that one may not know.
+    pub could: bool,
     /// What this voter owes, in true time: nobody but the node may be promised anything before.
     pub owes: Option<((NodeId, Incarnation), u64)>,
     /// F4: until then a voter that joins again may owe a lease of its former life.
@@ -255,6 +257,7 @@ impl Part {
             asked: false,
             named: false,
             held: false,
+            could: false,
             idle_since: None,
             told_off: false,
             meddled: false,

@@ -2,6 +2,7 @@
 
 use crate::cluster::{Happening, World, id, index};
 use crate::node::span;
+use hotspare_core::NodeSet;
 use hotspare_core::lease::{FenceConfig, Input};
 use hotspare_core::message::Fenced;
 
@@ -13,13 +14,18 @@ impl World {
             silence: lease / 2,
             delay: lease * rank / 8,
             votes: self.profile.fence_votes,
+            devices: NodeSet::of(self.candidates()).expect("few nodes"),
         })
     }
 
     /// A node shoots: its agent takes a while.
     pub fn shoot(&mut self, by: usize, group: usize, target: Fenced) {
-        self.tell(|| format!("node {by}.{group}: shoots {target:?}"));
         crate::invariants::only_the_eligible_shoot::check(self, by, group);
+        self.shot_begins(by, group, target);
+    }
+
+    pub fn shot_begins(&mut self, by: usize, group: usize, target: Fenced) {
+        self.tell(|| format!("node {by}.{group}: shoots {target:?}"));
         self.stats.shots += 1;
         let (boot, takes) = (self.nodes[by].boot, self.rng.below(span(self.profile.lease)));
         let outcome = self.rng.below(6);

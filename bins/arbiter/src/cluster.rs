@@ -2,7 +2,7 @@
 
 use crate::seat::{Role, Seat};
 use hotspare_config::{Config, Node};
-use hotspare_core::joining::JoinCommand;
+use hotspare_core::joining::{JoinCommand, Stage};
 use hotspare_core::message::Fellow;
 use hotspare_core::voter::VoterCommand;
 use hotspare_core::{GroupId, NodeId, Stamp, Value};
@@ -154,10 +154,19 @@ impl ClusterVoter {
         out
     }
 
-    /// Groups in which this voter does not vote yet.
-    pub fn joining(&self) -> impl Iterator<Item = &str> {
-        let joining = self.seats.values().filter(|seat| matches!(seat.role, Role::Joining(_)));
-        joining.map(|seat| seat.group.name.as_str())
+    /// Groups in which this voter does not vote yet, and why.
+    pub fn joining(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.seats.values().filter_map(|seat| match &seat.role {
+            Role::Joining(joining) if joining.stage() == Stage::Returning => Some((
+                seat.group.name.as_str(),
+                "this voter was off, and the other one may have gone on without it: it votes when it has heard that one",
+            )),
+            Role::Joining(_) => Some((
+                seat.group.name.as_str(),
+                "this voter has no register: it learns from the other voters before it votes",
+            )),
+            Role::Voting(_) => None,
+        })
     }
 
     /// What this voter knows, for `status`.

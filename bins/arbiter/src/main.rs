@@ -72,8 +72,8 @@ async fn serve(mut clusters: Vec<ClusterVoter>) -> Result<Exit, Failure> {
     let message = format!("voting in {}", names.join(", "));
     notify::ready(&message);
     record(message_id::ARBITER_READY, Priority::Info, message, &[]);
-    for group in clusters.iter().flat_map(ClusterVoter::joining) {
-        tracing::info!("{group}: this voter has no register: it learns from the other voters before it votes");
+    for (group, why) in clusters.iter().flat_map(ClusterVoter::joining) {
+        tracing::info!("{group}: {why}");
     }
     let mut alarm = Alarm::new().map_err(Exit::OsErr.why("cannot make a timer"))?;
     loop {

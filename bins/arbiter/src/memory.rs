@@ -25,7 +25,7 @@ pub fn remember(path: &Path, (boot, voters): Life, memory: &Memory) {
     });
     let (quarantine, forced) = (memory.quarantine.as_ref().map(stamp), memory.forced.as_ref().map(stamp));
     let released = memory.released.as_ref().map(value);
-    let text = json!({"boot": boot.to_string(), "voters": voters.to_string(), "grant": grant, "released": released, "quarantine": quarantine, "forced": forced});
+    let text = json!({"boot": boot.to_string(), "voters": voters.to_string(), "grant": grant, "released": released, "quarantine": quarantine, "forced": forced, "credit": memory.credit, "fellow_boot": memory.fellow_boot.to_string()});
     let text = text.to_string();
     let fresh = path.with_extension("new");
     if std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path)).is_err() {
@@ -65,7 +65,10 @@ pub fn recall(path: &Path, (boot, voters): Life) -> Option<Memory> {
         end => stamp(end).map(Some),
     };
     let (quarantine, forced) = (end(&json["quarantine"])?, end(&json["forced"])?);
-    Some(Memory { grant, released, quarantine, forced, ..Memory::default() })
+    // A daemon of before did not write these, and gave no credit.
+    let (credit, fellow_boot) =
+        (json["credit"].as_bool().unwrap_or_default(), number(&json["fellow_boot"]).unwrap_or_default());
+    Some(Memory { grant, released, quarantine, forced, credit, fellow_boot })
 }
 
 #[cfg(test)]
@@ -85,7 +88,8 @@ mod tests {
             released: Some(value),
             quarantine: Some(until),
             forced: Some(until),
-            ..Memory::default()
+            credit: true,
+            fellow_boot: u64::MAX - 4,
         };
         remember(&path, (9, 1), &memory);
         assert_eq!(recall(&path, (9, 1)), Some(memory));

@@ -7,7 +7,7 @@ use hotspare_core::id::fnv1a;
 use hotspare_core::joining::{Joining, Stage};
 use hotspare_core::message::Fellow;
 use hotspare_core::timetable::LEASE_MAX;
-use hotspare_core::voter::{Memory, Register, Voter};
+use hotspare_core::voter::{Memory, Register, Voter, VoterCommand};
 use hotspare_core::{NodeId, Stamp, Timetable};
 use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, record};
 use std::path::{Path, PathBuf};
@@ -29,6 +29,10 @@ pub struct Seat {
     era: u32,
     /// Until both clocks are here, a majority that an operator has just replaced may have a lease running.
     forced: Option<Stamp>,
+    /// F3: the only other voter, where one that is proven to be off counts as granted.
+    fellow: Option<NodeId>,
+    /// F4: this voter was off, and until then it may owe a lease that it has forgotten.
+    owed_until: Option<Stamp>,
 }
 
 impl Seat {
@@ -55,16 +59,40 @@ impl Seat {
         let digest = fnv1a(&voters.iter().flat_map(|voter| voter.0.to_be_bytes()).collect::<Vec<_>>());
         let wait = Timetable::new(LEASE_MAX).quarantine(); // the lease of a former configuration may have been longer
         let unjoined = if stage == Stage::Joined { Stage::Fresh } else { stage };
-        let joining = Joining::new(me.id, &voters, unjoined, (clock::now(), wait), (boot, clock::seed()));
+        let mut joining = Joining::new(me.id, &voters, unjoined, (clock::now(), wait), (boot, clock::seed()));
+        let fellow = voters.iter().copied().find(|voter| config.fence_votes() && *voter != me.id);
+        let returns = fellow.is_some() && stage == Stage::Joined && recall(&memory_path, (boot, digest)).is_none();
+        if fellow.is_some() {
+            joining = joining.waits_for_all(returns.then_some(store.kept.register));
+        }
         let owed = Timetable::new(store.kept.lease.max(group.timetable.lease));
         // What others have granted is bounded by now, not by the beginning of this machine's boot.
         let forced = (store.kept.era < era).then(|| clock::now().plus(owed.quarantine()));
         let (group, life, role) = (group.clone(), (boot, digest), Role::Joining(Box::new(joining)));
-        let mut seat = Seat { group, role, store, memory_path, life, era, forced };
-        if stage == Stage::Joined {
+        let mut seat = Seat { group, role, store, memory_path, life, era, forced, fellow, owed_until: None };
+        if returns {
+            seat.owed_until = Some(seat.quarantine(owed));
+            let kept = Kept { boot, lease: owed.lease, ..seat.store.kept };
+            seat.store.write(kept).map_err(Exit::IoErr.why("cannot write a register"))?;
+        } else if stage == Stage::Joined {
             seat.role = Role::Voting(Box::new(seat.take_up_vote(owed)?));
         }
         Ok(seat)
+    }
+
+    /// When everything is over that a former life of this voter may have granted and forgotten.
+    fn quarantine(&self, owed: Timetable) -> Stamp {
+        let now = clock::now();
+        if self.store.kept.boot == self.life.0 {
+            return now.plus(owed.quarantine());
+        }
+        // A new boot: no lease is older than it. Where its beginning is not known, now is late enough.
+        let began = clock::started().map_or(now, |since| {
+            let up = Duration::from_nanos(now.boot).saturating_sub(since);
+            let back = |clock: u64| clock.saturating_sub(hotspare_core::time::nanos(up));
+            Stamp { boot: back(now.boot), raw: back(now.raw) }
+        });
+        began.plus(owed.quarantine())
     }
 
     fn candidates(&self) -> Vec<NodeId> {
@@ -75,26 +103,16 @@ impl Seat {
     /// to wait until every lease that might have been granted is over.
     fn take_up_vote(&mut self, owed: Timetable) -> Result<Voter, Failure> {
         let memory = recall(&self.memory_path, self.life);
-        let quarantine = match memory {
-            Some(_) => None,
-            None if self.store.kept.boot == self.life.0 => Some(clock::now().plus(owed.quarantine())),
-            // A new boot: no lease is older than it. Where its beginning is not known, now is late enough.
-            None => {
-                let now = clock::now();
-                let began = clock::started().map_or(now, |since| {
-                    let up = Duration::from_nanos(now.boot).saturating_sub(since);
-                    let back = |clock: u64| clock.saturating_sub(hotspare_core::time::nanos(up));
-                    Stamp { boot: back(now.boot), raw: back(now.raw) }
-                });
-                Some(began.plus(owed.quarantine()))
-            }
-        };
+        let quarantine = memory.is_none().then(|| self.quarantine(owed));
         // A lease as long as any that may still be owed: it is lowered when the next value is accepted.
         let kept =
             Kept { boot: self.life.0, lease: owed.lease, era: self.era.max(self.store.kept.era), ..self.store.kept };
         let memory = memory.unwrap_or_default();
         let memory = Memory { forced: self.forced.or(memory.forced), ..memory };
-        let voter = Voter::new(self.candidates(), self.group.timetable, (kept.register, memory), quarantine);
+        let mut voter = Voter::new(self.candidates(), self.group.timetable, (kept.register, memory), quarantine);
+        if let Some(fellow) = self.fellow {
+            voter = voter.with_fence_vote(fellow, None);
+        }
         // The memory first: a life that ends in between is in the old era still, and waits again.
         remember(&self.memory_path, self.life, voter.memory());
         if kept != self.store.kept {
@@ -109,13 +127,17 @@ impl Seat {
     /// # Errors
     /// If the register cannot be written.
     pub fn keep(&mut self, stage: Stage, register: Register) -> Result<(), Failure> {
-        let kept = Kept { register, stage, boot: self.life.0, lease: self.group.timetable.lease, era: self.era };
+        let lease = self.owed_until.map_or(self.group.timetable.lease, |_| self.store.kept.lease);
+        let kept = Kept { register, stage, boot: self.life.0, lease, era: self.era };
         self.store.write(kept).map_err(Exit::IoErr.why("cannot write a register; this voter stops"))?;
         if stage != Stage::Joined {
             return Ok(());
         }
         let memory = Memory { forced: self.forced, ..Memory::default() };
-        let voter = Voter::new(self.candidates(), self.group.timetable, (register, memory), None);
+        let mut voter = Voter::new(self.candidates(), self.group.timetable, (register, memory), self.owed_until.take());
+        if let (Some(fellow), Role::Joining(joining)) = (self.fellow, &self.role) {
+            voter = voter.with_fence_vote(fellow, joining.boot_of(fellow));
+        }
         remember(&self.memory_path, self.life, voter.memory());
         self.role = Role::Voting(Box::new(voter));
         let epoch = register.accepted.map_or(0, |(_, value)| value.epoch.0);
@@ -128,12 +150,22 @@ impl Seat {
         Ok(())
     }
 
-    /// What this voter says to a fellow that asks.
+    /// What this voter says to a fellow that asks. Whoever asks is back: before it is answered, no credit is given for it any
+    /// more (F4).
     #[must_use]
-    pub fn recall(&self, question: &Fellow) -> Option<Fellow> {
-        match &self.role {
+    pub fn recall(&mut self, question: &Fellow) -> Option<Fellow> {
+        match &mut self.role {
             Role::Joining(joining) => Joining::answer(joining.known(), self.life.0, question),
-            Role::Voting(voter) => Joining::answer((Stage::Joined, *voter.register()), self.life.0, question),
+            Role::Voting(voter) => {
+                if let Fellow::Recall { boot, .. } = question {
+                    for command in voter.fellow_returned(*boot) {
+                        if let VoterCommand::Remember(memory) = command {
+                            remember(&self.memory_path, self.life, &memory);
+                        }
+                    }
+                }
+                Joining::answer((Stage::Joined, *voter.register()), self.life.0, question)
+            }
         }
     }
 

@@ -35,6 +35,15 @@ pub enum Act {
         #[arg(value_name = "NODE")]
         target: String,
     },
+    /// Say that a node is off, because you have seen it: where its device died with it. The other one of two nodes without an arbiter
+    /// then leads; if the node does run, both do.
+    Confirm {
+        #[arg(value_name = "NODE")]
+        target: String,
+        /// How you know; it is kept in the journal.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Ask the devices whether nodes have power; of all nodes, or of one.
     Status {
         #[arg(value_name = "NODE")]

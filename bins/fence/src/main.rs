@@ -1,17 +1,22 @@
 //! hotspare-fence: switches other machines off. What is proof is decided in `plan`, how a device is spoken to in `device`.
 
 mod args;
+mod cluster;
 mod device;
 mod metadata;
 mod plan;
 
 use args::{Act, Args};
+use cluster::Shot;
 use device::{Action, Device, Power};
 use hotspare_config::{Config, FenceKind, Node};
+use hotspare_control::{FENCE_TESTS, FenceTest};
 use hotspare_daemon::exit::yes_or_no;
-use hotspare_daemon::{Exit, Failure, Priority, identity, journal, message_id, run};
+use hotspare_daemon::{Exit, Failure, Priority, clock, identity, journal, message_id, run};
+use plan::Proof;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     run(|args: Args| {
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
                     other => Ok(other),
                 }
             }
+            Act::Confirm { target, reason } => confirm(&config, target, reason, &me()?.name),
             Act::Status { target } => status(&of(&config, target.as_deref())?),
             Act::List => list(&config),
             Act::Test { target } => test(&of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str())),
@@ -38,12 +44,16 @@ fn devices(node: &Node) -> Vec<Device<'_>> {
     node.fences.iter().map(|fence| Device { fence, node: &node.name }).collect()
 }
 
-fn with_devices<'a>(config: &'a Config, name: &str) -> Result<&'a Node, Failure> {
-    let Some(node) = config.node(name) else {
+fn node<'a>(config: &'a Config, name: &str) -> Result<&'a Node, Failure> {
+    config.node(name).ok_or_else(|| {
         let known: Vec<&str> = config.nodes.iter().map(|node| node.name.as_str()).collect();
         let message = format!("the configuration has no node \"{name}\" (it has: {})", known.join(", "));
-        return Err(Failure::new(Exit::Config, message));
-    };
+        Failure::new(Exit::Config, message)
+    })
+}
+
+fn with_devices<'a>(config: &'a Config, name: &str) -> Result<&'a Node, Failure> {
+    let node = node(config, name)?;
     if node.fences.is_empty() {
         let help = "for example: fence \"agent\" \"fence_ipmilan\" { option \"ip\" \"203.0.113.5\"; }";
         return Err(Failure::new(Exit::Config, format!("\"{name}\" has no `fence` in the configuration; {help}")));
@@ -73,7 +83,9 @@ fn of<'a>(config: &'a Config, name: Option<&str>) -> Result<Vec<&'a Node>, Failu
 
 /// A record in the journal, and a line for whoever asked.
 fn tell(id: &str, priority: Priority, message: String, fields: &[(&str, String)]) {
-    println!("{message}");
+    if std::env::var_os("JOURNAL_STREAM").is_none() {
+        println!("{message}");
+    }
     if let Err(error) = journal::keep(id, priority, message, fields) {
         eprintln!("hotspare-fence: the journal has no record of this: {error}");
     }
@@ -81,7 +93,10 @@ fn tell(id: &str, priority: Priority, message: String, fields: &[(&str, String)]
 
 fn off(node: &Node) -> Result<Exit, Failure> {
     let began = Instant::now();
+    let shot =
+        Shot::begin(&node.name).inspect_err(|why| eprintln!("hotspare-fence: no lease ends early by this: {why}"));
     let ended = plan::off(&devices(node));
+    shot.into_iter().for_each(|shot| shot.end(ended.is_ok()));
     let seconds = began.elapsed().as_secs_f64();
     match ended {
         Ok((level, proof)) => {
@@ -97,6 +112,25 @@ fn off(node: &Node) -> Result<Exit, Failure> {
             Ok(Exit::No)
         }
     }
+}
+
+/// An operator's word takes the place of a device's.
+fn confirm(config: &Config, target: &str, reason: &str, me: &str) -> Result<Exit, Failure> {
+    let node = node(config, target)?;
+    if node.name == me {
+        return Err(Failure::new(Exit::Usage, format!("\"{me}\" is this node, and it is not off")));
+    }
+    if reason.trim().is_empty() || reason.chars().any(char::is_control) {
+        let help = "one line of text, for whoever reads the journal: --reason \"its power supply is on my desk\"";
+        return Err(Failure::new(Exit::Usage, format!("the reason is empty, or not one line; {help}")));
+    }
+    Shot::begin(&node.name).map_err(|why| Failure::new(Exit::Unavailable, why))?.end(true);
+    let uid = std::env::var("SUDO_UID").unwrap_or_else(|_| nix::unistd::getuid().to_string());
+    let proof = Proof::Human.word().to_owned();
+    let message = format!("{} is off, says uid {uid}: {reason}", node.name);
+    let fields = [("PEER", node.name.clone()), ("PROOF", proof), ("UID", uid), ("REASON", reason.to_owned())];
+    tell(message_id::FENCED, Priority::Warning, message, &fields);
+    Ok(Exit::Done)
 }
 
 fn on(node: &Node) -> Result<Exit, Failure> {
@@ -138,20 +172,55 @@ fn list(config: &Config) -> Result<Exit, Failure> {
 }
 
 fn test(nodes: &[&Node], me: Option<&str>) -> Result<Exit, Failure> {
-    let mut wrong = 0;
-    for device in nodes.iter().flat_map(|node| devices(node)) {
-        let found = look(&device, me);
-        let what = format!("{}  level {}  {}", device.node, device.fence.level, device.name());
-        match &found {
-            Ok(power) => println!("ok     {what}: {power}"),
-            Err(all) => all.iter().for_each(|why| println!("wrong  {what}: {why}")),
+    let mut all_wrong = 0;
+    for node in nodes {
+        let (mut wrong, mut levels) = (Vec::new(), plan::levels(&devices(node)));
+        for device in devices(node) {
+            let what = format!("{}  level {}  {}", device.node, device.fence.level, device.name());
+            match look(&device, me) {
+                Ok(power) => println!("ok     {what}: {power}"),
+                Err(all) => {
+                    all.iter().for_each(|why| println!("wrong  {what}: {why}"));
+                    levels.retain(|level| *level != device.fence.level);
+                    wrong.push(format!("level {} {}: {}", device.fence.level, device.name(), all.join(", ")));
+                }
+            }
         }
-        wrong += usize::from(found.is_err());
+        all_wrong += wrong.len();
+        keep(node, wrong, !levels.is_empty());
     }
-    if wrong > 0 {
-        return Err(Failure::new(Exit::No, format!("{wrong} devices would not do their work")));
+    if all_wrong > 0 {
+        return Err(Failure::new(Exit::No, format!("{all_wrong} devices would not do their work")));
     }
     Ok(Exit::Done)
+}
+
+/// For `hotspare status`, and for the journal if something is wrong: an error if nothing is left that would switch the node off.
+fn keep(node: &Node, wrong: Vec<String>, a_level_is_left: bool) {
+    if !wrong.is_empty() {
+        let (priority, so) = match a_level_is_left {
+            true => (Priority::Warning, "another level is left"),
+            false => (Priority::Error, "it could not be switched off"),
+        };
+        let message = format!("fence devices of {} would not do their work, {so}: {}", node.name, wrong.join("; "));
+        let fields = [("PEER", node.name.clone()), ("REASON", wrong.join("; "))];
+        if let Err(error) = journal::keep(message_id::FENCE_DEVICE, priority, message, &fields) {
+            eprintln!("hotspare-fence: the journal has no record of this: {error}");
+        }
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return; // what anybody finds is what he may see
+    }
+    let at_s = Duration::from_nanos(clock::now().boot).as_secs();
+    let text = serde_json::to_string(&FenceTest { at_s, wrong }).expect("plain data");
+    let path = Path::new(FENCE_TESTS).join(&node.name);
+    let fresh = path.with_extension("new");
+    let written = std::fs::create_dir_all(FENCE_TESTS)
+        .and_then(|()| std::fs::write(&fresh, text))
+        .and_then(|()| std::fs::rename(&fresh, &path));
+    if let Err(error) = written {
+        eprintln!("hotspare-fence: cannot write {}: {error}; `hotspare status` does not show this", path.display());
+    }
 }
 
 /// What can be known of a device without pulling the trigger.

@@ -7,17 +7,20 @@
 use crate::device::{Action, Device, Power};
 use std::time::{Duration, Instant};
 
-/// What is known of a node that was to be off. Nothing weaker counts.
+/// What is known of a node that was to be off. No device gives a weaker one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Asked afterwards, every device of a level said that there is no power.
     PowerOff,
+    /// Somebody says that he has seen it.
+    Human,
 }
 
 impl Proof {
     pub fn word(self) -> &'static str {
         match self {
             Proof::PowerOff => "power-off",
+            Proof::Human => "human",
         }
     }
 }
@@ -60,16 +63,21 @@ impl Switch for Device<'_> {
     }
 }
 
+/// The levels there are, in the order in which they are tried.
+pub fn levels<S: Switch>(devices: &[S]) -> Vec<u8> {
+    let mut levels: Vec<u8> = devices.iter().map(Switch::level).collect();
+    levels.sort_unstable();
+    levels.dedup();
+    levels
+}
+
 /// Switches a node off, by the first level that can: which one, and the proof.
 ///
 /// # Errors
 /// If none can: what each of them said.
 pub fn off<S: Switch>(devices: &[S]) -> Result<(u8, Proof), Vec<String>> {
-    let mut levels: Vec<u8> = devices.iter().map(Switch::level).collect();
-    levels.sort_unstable();
-    levels.dedup();
     let mut said = Vec::new();
-    for level in levels {
+    for level in levels(devices) {
         let of_level: Vec<&S> = devices.iter().filter(|device| device.level() == level).collect();
         // First all of them, then all of them again: with two plugs there is a moment in which neither has power.
         let refused: Vec<Option<String>> = of_level.iter().map(|device| device.switch(false).err()).collect();

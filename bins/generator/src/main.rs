@@ -31,6 +31,11 @@ fn main() -> ExitCode {
         for group in groups(&args, config.as_ref()) {
             files.extend(units::of_group(&group));
         }
+        if let Some(config) = &config
+            && let Ok(me) = identity::this_node(config, args.node.as_deref())
+        {
+            files.extend(units::of_fences(config, &me.name));
+        }
         write(&args.normal, &files)
     })
 }

@@ -4,7 +4,7 @@
 //! Gate and `vip-claim` start while clients wait, so their sandbox has no mount namespace: setting one up costs more
 //! time than the two programs need for all they do. They are confined by capabilities instead.
 
-use hotspare_config::{Frontend, Group, Mount, Probe, ProbeKind, Volume};
+use hotspare_config::{Config, Frontend, Group, Mount, Probe, ProbeKind, Volume};
 use std::collections::BTreeMap;
 
 /// Where the programs are.
@@ -118,6 +118,23 @@ pub fn of_group(group: &Group) -> Files {
         format!("{header}[Unit]\nUpholds={paths}\nWants={}{}\n", names.enter(), copy.unwrap_or_default()),
     );
     files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
+    files
+}
+
+/// What the lease client of `me` needs to have other nodes switched off: a path unit for each, and the timer that tries the devices.
+pub fn of_fences(config: &Config, me: &str) -> Files {
+    let paths: Vec<String> = config
+        .fenceable()
+        .filter(|node| node.name != me)
+        .map(|node| format!("hotspare-fence@{}.path", node.name))
+        .collect();
+    let mut files = Files::new();
+    if paths.is_empty() {
+        return files;
+    }
+    let header = header("What the lease client needs to have other nodes switched off");
+    let upholds = format!("{header}[Unit]\nUpholds={} hotspare-fence-test.timer\n", paths.join(" "));
+    files.insert("hotspare-leased.service.d/60-fence.conf".into(), upholds);
     files
 }
 

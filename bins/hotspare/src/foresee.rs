@@ -124,7 +124,14 @@ mod tests {
             why: String::new(),
         };
         let groups = groups.iter().map(group).collect();
-        NodeStatus { cluster: "shop".into(), node: "alpha".into(), config: String::new(), paused: false, groups }
+        NodeStatus {
+            cluster: "shop".into(),
+            node: "alpha".into(),
+            config: String::new(),
+            paused: false,
+            groups,
+            fences: Vec::new(),
+        }
     }
 
     fn refused(text: &str, leads: &[&str]) -> String {

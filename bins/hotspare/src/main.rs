@@ -60,6 +60,7 @@ fn check(file: &Path) -> Result<Exit, Failure> {
                 config.voters.len(),
                 groups.join(", ")
             ));
+            print(&costs(&config));
             Ok(Exit::Done)
         }
         Err(hotspare_config::LoadError::Mistakes(problems)) => {
@@ -68,6 +69,23 @@ fn check(file: &Path) -> Result<Exit, Failure> {
         }
         Err(error) => Err(Failure::new(Exit::Config, error)),
     }
+}
+
+/// What is allowed, and has a price.
+fn costs(config: &hotspare_config::Config) -> String {
+    let mut text = String::new();
+    for group in config.groups.iter().filter(|_| config.fence_votes()) {
+        let [one, other] = config.voters.as_slice() else { continue };
+        let time = timing::ms(group.timetable.kill().saturating_sub(group.timetable.lease * 5 / 12));
+        text.push_str(&format!(
+            "note: {one} and {other} decide alone: whoever is proven to be off counts as granted. If either dies, the other goes on \
+             only once its fence device has switched that one off; {} stops when this takes longer than {time}, and when the \
+             device dies with the node nothing runs until somebody says so (hotspare-fence confirm). After both were off, both \
+             are needed. A third machine that only votes costs less (hotspare-arbiter(8))\n",
+            group.name
+        ));
+    }
+    text
 }
 
 fn keygen(out: &Path, force: bool) -> Result<Exit, Failure> {

@@ -18,6 +18,20 @@ pub fn render(status: &NodeStatus, pending: &[String], colour: bool) -> String {
         text.push('\n');
         one(group, &paint, &mut text);
     }
+    if !status.fences.is_empty() {
+        text.push('\n');
+    }
+    for line in &status.fences {
+        let found = match (line.tried_s, line.wrong.as_slice()) {
+            _ if line.shooting => paint.bad("is being switched off"),
+            (None, _) => paint.warn("its fence devices have not been tried since the boot (hotspare-fence test)"),
+            (Some(ago), []) => format!("can be switched off (tried {} ago)", minutes(ago)),
+            (Some(ago), wrong) => {
+                paint.bad(&format!("its fence devices fail (tried {} ago): {}", minutes(ago), wrong.join("; ")))
+            }
+        };
+        let _ = writeln!(text, "fence  {}: {found}", line.node);
+    }
     if status.groups.is_empty() {
         text.push_str("\nthis node is no candidate of any group\n");
     }
@@ -68,6 +82,14 @@ fn one(group: &GroupStatus, paint: &Paint, text: &mut String) {
     let _ = writeln!(text, "  if this node died now: {}", group.if_this_node_died);
 }
 
+fn minutes(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
 fn seconds(ms: u64) -> f64 {
     std::time::Duration::from_millis(ms).as_secs_f64()
 }
@@ -95,7 +117,7 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hotspare_control::{CandidateLine, VoterLine};
+    use hotspare_control::{CandidateLine, FenceLine, VoterLine};
 
     #[test]
     fn one_screen_says_it_all() {
@@ -124,6 +146,7 @@ mod tests {
             config: "0".into(),
             paused: true,
             groups: vec![group],
+            fences: vec![FenceLine { node: "beta".into(), shooting: false, tried_s: Some(7300), wrong: Vec::new() }],
         };
         let expected = "\
 cluster demo, seen from alpha
@@ -137,6 +160,8 @@ default  standby: stands by for beta
   runs        nginx.service, 192.0.2.10/24@eth1
   data        these copies count: alpha, beta
   if this node died now: beta would lose its majority and stop
+
+fence  beta: can be switched off (tried 2 h ago)
 ";
         assert_eq!(render(&status, &[], false), expected);
         assert!(render(&status, &["x has changed".into()], true).contains("\x1b[33mpending: x has changed"));

@@ -46,7 +46,9 @@ pub fn explain(config: &Config) -> String {
     text
 }
 
-fn ms(span: Duration) -> String {
+/// A span in milliseconds, or in seconds if it is long.
+#[must_use]
+pub fn ms(span: Duration) -> String {
     if span >= Duration::from_secs(10) { format!("{} s", span.as_secs()) } else { format!("{} ms", span.as_millis()) }
 }
 

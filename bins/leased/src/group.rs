@@ -6,9 +6,11 @@ use crate::story::{self, Words, may_retry};
 use hotspare_bus::lease1::Lease1;
 use hotspare_config::{Config, Group, Node};
 use hotspare_control::{CandidateLine, GroupStatus, How, Life, Proof, Tell, VoterLine};
-use hotspare_core::lease::{Command, DataConfig, Ended, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure};
-use hotspare_core::message::Pause;
-use hotspare_core::{Epoch, Incarnation, NodeId, Stamp};
+use hotspare_core::lease::{
+    Command, DataConfig, Ended, FenceConfig, Input, Lease, LeaseConfig, PhaseName, Request, Status, Tenure,
+};
+use hotspare_core::message::{Fenced, Pause};
+use hotspare_core::{Epoch, Incarnation, NodeId, NodeSet, Stamp};
 use hotspare_daemon::{Exit, Failure, clock};
 use hotspare_page::PageWriter;
 use std::collections::BTreeMap;
@@ -91,7 +93,7 @@ impl GroupRun {
                     let abandon = volume.abandon.as_ref()?;
                     Some((abandon.generation, abandon.to == me.name))
                 }),
-                fence: None,
+                fence: fencing(config, me, group),
             },
             clock::now(),
             boot,
@@ -218,9 +220,10 @@ impl GroupRun {
             Command::Answer { request, verdict } => self.answer(config, request, verdict),
             Command::Keep(pause) => keep_pause(&self.config.name, pause),
             Command::Copies(_) => {} // whoever follows is told of it with everything else
-            Command::Fence(_) => unreachable!("no fence device can be configured yet"),
             Command::Journal(event) => self.why = story::tell(config, &me.name, &self.config, event),
-            Command::ToVoter { .. } | Command::ToPeer { .. } | Command::LookForFailures => network.push(command),
+            Command::ToVoter { .. } | Command::ToPeer { .. } | Command::LookForFailures | Command::Fence(_) => {
+                network.push(command);
+            }
         }
     }
 
@@ -363,6 +366,11 @@ impl GroupRun {
     pub fn units_that_may_fail(&self) -> Vec<String> {
         let probes = (0..self.config.probes.len()).map(|n| self.config.probe_unit(n));
         self.config.volume_unit().into_iter().chain(self.config.units.iter().cloned()).chain(probes).collect()
+    }
+
+    /// Whose life is being ended, so that its lease need not be waited for.
+    pub fn fence_target(&self) -> Option<Fenced> {
+        self.lease.fence_target()
     }
 
     pub fn paused(&self) -> bool {
@@ -508,6 +516,18 @@ impl GroupRun {
         let left = status.voters.iter().filter(|voter| voter.answering && voter.node != me.id).count();
         let quorate = left >= hotspare_core::majority(status.voters.len());
         let within = story::span(self.config.outage_budget);
+        if config.fence_votes() {
+            return match (holder, status.peers.iter().find(|peer| peer.ready)) {
+                (Some(id), Some(peer)) if id == me.id => {
+                    format!("{} would lead once {} is proven to be off", config.node_name(peer.node), me.name)
+                }
+                (Some(id), _) if id != me.id => {
+                    format!("{} would go on once {} is proven to be off", config.node_name(id), me.name)
+                }
+                (Some(_), _) => "nobody could lead: no other candidate is ready".into(),
+                (None, _) => "nobody leads now".into(),
+            };
+        }
         let successor = status.peers.iter().find(|peer| peer.ready).map(|peer| config.node_name(peer.node));
         match (holder, successor, quorate) {
             (Some(id), Some(name), true) if id == me.id => format!("{name} would lead within {within}"),
@@ -533,6 +553,16 @@ fn role(group: &Group, status: &Status) -> &'static str {
         PhaseName::Watching | PhaseName::Bidding if status.standby => "standby",
         PhaseName::Watching | PhaseName::Bidding => "off",
     }
+}
+
+/// Whom this node may shoot, and when: after half a lease of silence, and the less a node is preferred the later (F6).
+fn fencing(config: &Config, me: &Node, group: &Group) -> Option<FenceConfig> {
+    let others = config.fenceable().filter(|node| node.id != me.id && group.candidates.contains(&node.name));
+    let devices = NodeSet::of(others.map(|node| node.id)).filter(|devices| devices.iter().next().is_some())?;
+    let rank = group.candidates.iter().position(|name| *name == me.name).and_then(|rank| u32::try_from(rank).ok());
+    let lease = group.timetable.lease;
+    let delay = lease * rank.unwrap_or_default() / 8;
+    Some(FenceConfig { silence: lease / 2, delay, votes: config.fence_votes(), devices })
 }
 
 /// Where what has to survive a reboot is kept.

@@ -12,6 +12,7 @@ mod control;
 mod copies;
 mod group;
 mod restarts;
+mod shots;
 mod story;
 
 use args::Args;
@@ -59,7 +60,9 @@ fn main() -> ExitCode {
             .map_err(Exit::CantCreate.why(format!("cannot write {}", digest.display())))?;
         let (to_voters, to_peers) = (routes(&config, &me, Port::Arbiter), routes(&config, &me, Port::Lease));
         let (bus, errands) = channel(64);
-        let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, bus, published: BTreeMap::new() };
+        shots::Shots::forget(config.nodes.iter().map(|node| node.name.clone()));
+        let (published, shots) = (BTreeMap::new(), shots::Shots::default());
+        let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, bus, published, shots };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, errands))
     })
@@ -77,6 +80,7 @@ struct NodeRun {
     groups: BTreeMap<GroupId, GroupRun>,
     bus: Sender<Errand>,
     published: BTreeMap<GroupId, hotspare_bus::lease1::Lease1>,
+    shots: shots::Shots,
 }
 
 async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) -> Result<Exit, Failure> {
@@ -99,7 +103,7 @@ async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) 
             }
         }
         let due = node.groups.values().map(GroupRun::wake_at).min().unwrap_or(u64::MAX);
-        let due = due.min(now.boot + TURN);
+        let due = due.min(node.shots_wake_at()).min(now.boot + TURN);
         let mut buffer = [0; 2048];
         let event = tokio::select! {
             received = socket.receive(&mut buffer) => {
@@ -195,6 +199,7 @@ impl NodeRun {
                 Command::ToPeer { to, message } => {
                     out.peers.entry(to).or_default().push(Frame { group, body: Body::Peer(message) });
                 }
+                Command::Fence(target) => self.order_shot(target.node),
                 Command::LookForFailures if self.bus.try_send(Errand::LookForFailures(group)).is_err() => {
                     tracing::warn!("the bus is behind: whether a service has failed is not known");
                 }
@@ -210,6 +215,7 @@ impl NodeRun {
             self.input(group, Input::Tick, out);
         }
         let stamp = clock::now();
+        self.give_up_shots(stamp, out);
         self.groups.values_mut().for_each(|run| run.notice_gate(stamp));
         let overdue = self.groups.iter().filter_map(|(id, run)| Some((*id, run.overdue(stamp)?)));
         for (group, input) in overdue.collect::<Vec<_>>() {
@@ -238,6 +244,7 @@ impl NodeRun {
     fn call(&mut self, call: Call, out: &mut Outgoing) {
         match call {
             Call::HungUp { caller } => {
+                self.shot_ended(caller, false, out);
                 for group in self.groups.keys().copied().collect::<Vec<_>>() {
                     let inputs = self.groups.get_mut(&group).expect("its own key").hung_up(caller);
                     inputs.into_iter().for_each(|input| self.input(group, input, out));
@@ -265,6 +272,17 @@ impl NodeRun {
                     self.input(group, Input::Pause(*on), out);
                 }
                 return done(if *on { "paused" } else { "resumed" });
+            }
+            Ask::Fence { node } => {
+                let _ = answer.try_send(match self.shot_begins(caller, node, out) {
+                    Ok(text) => Tell::Done { text },
+                    Err(reason) => Tell::Error { reason, denied: false },
+                });
+                return;
+            }
+            Ask::Fenced { proven } => {
+                self.shot_ended(caller, *proven, out);
+                return done("noted");
             }
             Ask::Listen => {
                 let reason = "hotspare-leased does not stream; use `hotspare events --follow`".into();
@@ -318,7 +336,9 @@ impl NodeRun {
                 }
                 vec![run.switchover(caller, answer, to.map(|to| NodeId::of(&to)))]
             }
-            Ask::Status | Ask::Pause { .. } | Ask::Listen => unreachable!("answered above"),
+            Ask::Status | Ask::Pause { .. } | Ask::Listen | Ask::Fence { .. } | Ask::Fenced { .. } => {
+                unreachable!("answered above")
+            }
         };
         inputs.into_iter().for_each(|input| self.input(id, input, out));
     }
@@ -329,6 +349,7 @@ impl NodeRun {
             node: self.me.name.clone(),
             config: format!("{:016x}", self.config.digest),
             paused: self.groups.values().any(GroupRun::paused),
+            fences: self.fence_lines(),
             // In the order of the file, as its writer thinks of them.
             groups: (self.config.groups.iter())
                 .filter_map(|group| Some(self.groups.get(&group.id)?.status(&self.config, &self.me)))

@@ -32,6 +32,8 @@ fn parts(event: Event) -> (Option<Epoch>, Option<NodeId>, Option<Why>, Option<Du
         Event::Yielding { epoch, to, why } => (Some(epoch), to, Some(why), None),
         Event::HandedOver { epoch, to, why } => (Some(epoch), Some(to), Some(why), None),
         Event::VoterSilent { voter, .. } | Event::VoterBack { voter, .. } => (None, Some(voter), None, None),
+        Event::Shoots { node, silent, .. } => (None, Some(node), None, Some(silent)),
+        Event::Fenced { node, .. } => (None, Some(node), None, None),
         Event::BidLost { wait: span } | Event::Abstains { span } => (None, None, None, Some(span)),
         Event::BidStarted { .. }
         | Event::WishRefused { .. }
@@ -141,6 +143,21 @@ impl Words<'_> {
                 "paused on all candidates: nothing moves by itself until `hotspare resume`".into(),
             ),
             Event::Resumed => (message_id::RESUMED, Notice, "resumed".into()),
+            Event::Shoots { node, silent, left } => {
+                let (name, silent) = (self.name(node), span(silent));
+                let why = match left {
+                    Some(left) => format!("its lease would run for another {}", span(left)),
+                    None => "it votes, and there is no majority without it".into(),
+                };
+                (message_id::SHOOTS, Warning, format!("{name} is to be switched off: silent for {silent}, and {why}"))
+            }
+            Event::Fenced { node, left } => {
+                let so = match left {
+                    Some(left) => format!("its lease is over, {} early", span(left)),
+                    None => "nobody waits for it any more".into(),
+                };
+                (message_id::SHOT, Warning, format!("{} is proven to be off: {so}", self.name(node)))
+            }
         }
     }
 

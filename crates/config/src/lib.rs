@@ -350,6 +350,20 @@ impl Config {
         self.voters.iter().map(|name| NodeId::of(name)).collect()
     }
 
+    /// The nodes that others can switch off.
+    pub fn fenceable(&self) -> impl Iterator<Item = &Node> {
+        self.living().filter(|node| !node.fences.is_empty())
+    }
+
+    /// F3: there are two voters, each can switch the other off, and one that is proven to be off counts as granted. Not while `force`
+    /// has made two of them.
+    #[must_use]
+    pub fn fence_votes(&self) -> bool {
+        let can = |name: &String| self.node(name).is_some_and(|node| !node.fences.is_empty());
+        let all = |forced: &Forced| forced.lost.iter().all(|lost| forced.votes.contains(lost));
+        self.voters.len() == 2 && self.forced.as_ref().is_none_or(all) && self.voters.iter().all(can)
+    }
+
     /// The volume called `name`, and its group.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<(&Group, &Volume)> {

@@ -38,7 +38,7 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
         );
     }
     let names: Vec<&str> = raw.nodes.iter().map(|node| node.name.value.as_str()).collect();
-    let mut voters = voters(&raw, &names, problems);
+    let mut voters = voters(&raw, &names, &nodes, problems);
     let mut groups = groups(&raw.groups, &names, problems);
     let forced = raw.forced.as_ref().and_then(|raw| forced(raw, &voters, &mut groups, problems));
     if let Some(forced) = &forced {
@@ -239,7 +239,8 @@ fn forced(raw: &RawForced, voters: &[String], groups: &mut [Group], problems: &m
     (problems.len() == before).then_some(forced)
 }
 
-fn voters(raw: &Raw, names: &[&str], problems: &mut Vec<Problem>) -> Vec<String> {
+/// An odd number of them; or two that can switch each other off, and nobody else leads (lease.md 4.7, F3).
+fn voters(raw: &Raw, names: &[&str], nodes: &[Node], problems: &mut Vec<Problem>) -> Vec<String> {
     raw.voters.iter().for_each(|voter| known_node(voter, names, problems));
     no_repeats(&raw.voters, "the voter", problems);
     let voters: Vec<String> = match raw.voters_span {
@@ -247,13 +248,29 @@ fn voters(raw: &Raw, names: &[&str], problems: &mut Vec<Problem>) -> Vec<String>
         None => names.iter().map(ToString::to_string).collect(),
     };
     let span = raw.voters_span.or_else(|| raw.nodes.last().map(|node| node.name.span));
+    let can = |name: &String| nodes.iter().any(|node| node.name == *name && !node.fences.is_empty());
+    if voters.len() == 2 && voters.iter().all(can) {
+        for candidate in raw.groups.iter().flat_map(|group| &group.candidates) {
+            if names.contains(&candidate.value.as_str()) && !voters.contains(&candidate.value) {
+                let help = "where two voters switch each other off, these two lead, and nobody else: let it vote as well, or leave it out";
+                complain(
+                    problems,
+                    candidate.span,
+                    format!("the candidate \"{}\" does not vote", candidate.value),
+                    help,
+                );
+            }
+        }
+        return voters;
+    }
     if let Some(span) = span
         && voters.len().is_multiple_of(2)
         && !voters.is_empty()
     {
         let message = format!("{} voters: the loss of half of them would stop the cluster", voters.len());
         let help = "an odd number of nodes must vote; a third small machine that only votes is enough (see hotspare-arbiter(8)), \
-                    or name the voters: voters \"alpha\" \"beta\" \"witness\"";
+                    or name the voters: voters \"alpha\" \"beta\" \"witness\"; two that can switch each other off are enough \
+                    as well: a `fence` for each (see hotspare-fence(8))";
         complain(problems, span, message, help);
     }
     voters

@@ -16,8 +16,16 @@ pub const LEASED: &str = "/run/hotspare/control.sock";
 pub const ARBITER: &str = "/run/hotspare-arbiter/control.sock";
 /// Where the heartbeat tells what it hears.
 pub const HEARTBEAT: &str = "/run/hotspare-heartbeat/control.sock";
+/// Where `hotspare-fence test` leaves what it found, one file for each node.
+pub const FENCE_TESTS: &str = "/run/hotspare-fence";
 /// The longest line either side takes, in bytes.
 pub const LINE_MAX: usize = 256 * 1024;
+
+/// The file that makes process 1 start `hotspare-fence@NODE.service`.
+#[must_use]
+pub fn fence_order(node: &str) -> std::path::PathBuf {
+    Path::new("/run/hotspare").join(format!("fence.{node}"))
+}
 
 /// What a caller wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +55,15 @@ pub enum Ask {
     Switchover {
         group: String,
         to: Option<String>,
+    },
+    /// A node is about to be switched off: what is known of it now is what a proof will be for. The connection stays open until that
+    /// is done; a hang-up proves nothing.
+    Fence {
+        node: String,
+    },
+    /// What became of that.
+    Fenced {
+        proven: bool,
     },
     /// The volume of a group says what its copy on this node is worth. Answered with [`Tell::Copies`], again whenever that changes, for
     /// as long as the connection lasts; when it ends, the copy is worth nothing.
@@ -131,6 +148,29 @@ pub struct NodeStatus {
     pub config: String,
     pub paused: bool,
     pub groups: Vec<GroupStatus>,
+    /// The other nodes that this one can switch off.
+    #[serde(default)]
+    pub fences: Vec<FenceLine>,
+}
+
+/// What is known of the devices that switch a node off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FenceLine {
+    pub node: String,
+    /// They are being asked to, or are at it.
+    pub shooting: bool,
+    /// Since when they have been tried last; `None`: not since the boot.
+    pub tried_s: Option<u64>,
+    /// What was wrong then.
+    pub wrong: Vec<String>,
+}
+
+/// What a try of a node's devices found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceTest {
+    /// When, on the clock that runs since the boot, in seconds.
+    pub at_s: u64,
+    pub wrong: Vec<String>,
 }
 
 /// A group as this node sees it.

@@ -135,7 +135,12 @@ pub enum Input {
     Data(DataConfig),
     /// The volume wants these nodes to have every write before it is acknowledged, and no others (D3, D4).
     InSync(NodeSet),
-    /// What became of [`Command::Fence`]: proven, or not.
+    /// Somebody begins to switch this node off: the shell that was told [`Command::Fence`], or an operator. What a proof will be
+    /// for, [`Lease::fence_target`] says.
+    FenceBegins {
+        node: NodeId,
+    },
+    /// What became of it: proven, or not.
     FenceEnded {
         target: Fenced,
         proven: bool,
@@ -342,6 +347,7 @@ impl Lease {
             Input::Pause(paused) => self.on_pause(paused),
             Input::Data(data) => self.on_data(data),
             Input::InSync(set) => self.on_in_sync(set),
+            Input::FenceBegins { node } => self.on_fence_begins(node),
             Input::FenceEnded { target, proven } => self.on_fence_ended(target, proven),
         }
         self.step();
@@ -522,8 +528,7 @@ impl Lease {
     /// Boot-clock time at which [`Input::Tick`] is due, at the latest.
     #[must_use]
     pub fn wake_at(&self) -> u64 {
-        let reads = !matches!(self.phase, Phase::Held(_)); // a holder learns enough from its renewals
-        let mut wake = if reads { self.next_read.boot.min(self.next_hello.boot) } else { self.next_hello.boot };
+        let mut wake = if self.reads() { self.next_read.boot.min(self.next_hello.boot) } else { self.next_hello.boot };
         wake = self.echoes.iter().map(|(at, _)| at.boot).fold(wake, u64::min);
         let phase = match &self.phase {
             Phase::Watching => self.bid_wake(),

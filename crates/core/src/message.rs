@@ -43,8 +43,9 @@ impl Fenced {
 /// A voter answers. `credit`: its fellow, the only other voter, is proven to be off, and this answer counts for both (F3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromVoter {
-    /// The answer to a read.
-    State { promised: Ballot, accepted: Option<(Ballot, Value)>, live: Option<LiveLease> },
+    /// The answer to a read. `fellow`: the boot in which the other one of two voters was heard last, where a proof that it is over counts
+    /// as its vote (F3).
+    State { promised: Ballot, accepted: Option<(Ballot, Value)>, live: Option<LiveLease>, fellow: Option<u64> },
     /// Phase 1 granted.
     Promise { ballot: Ballot, accepted: Option<(Ballot, Value)>, credit: bool },
     /// Phase 1 or 2 refused.

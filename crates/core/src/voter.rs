@@ -189,7 +189,8 @@ impl Voter {
         match message {
             ToVoter::Read => {
                 let Register { promised, accepted } = self.register;
-                vec![reply(from, FromVoter::State { promised, accepted, live: self.live(now) })]
+                let fellow = self.fellow.map(|_| self.memory.fellow_boot);
+                vec![reply(from, FromVoter::State { promised, accepted, live: self.live(now), fellow })]
             }
             ToVoter::Prepare { ballot, park, fenced } => self.prepare(now, from, ballot, (park, fenced)),
             ToVoter::Accept { ballot, value } => self.accept(now, from, ballot, value),

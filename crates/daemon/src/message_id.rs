@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 56] = [
+pub const ALL: [(&str, &str); 59] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -23,6 +23,8 @@ pub const ALL: [(&str, &str); 56] = [
     ("FAILED_WHILE_PAUSED", FAILED_WHILE_PAUSED),
     ("PAUSED", PAUSED),
     ("RESUMED", RESUMED),
+    ("SHOOTS", SHOOTS),
+    ("SHOT", SHOT),
     ("GATE_OPEN", GATE_OPEN),
     ("GATE_REFUSED", GATE_REFUSED),
     ("GATE_BEGIN_STOP", GATE_BEGIN_STOP),
@@ -45,6 +47,7 @@ pub const ALL: [(&str, &str); 56] = [
     ("PROBE_FAILED", PROBE_FAILED),
     ("FENCED", FENCED),
     ("FENCE_FAILED", FENCE_FAILED),
+    ("FENCE_DEVICE", FENCE_DEVICE),
     ("VOLUME_PROMOTED", VOLUME_PROMOTED),
     ("VOLUME_SERVING", VOLUME_SERVING),
     ("VOLUME_REFUSED", VOLUME_REFUSED),
@@ -81,6 +84,8 @@ pub const NOBODY_LEFT: &str = "c5d31d8b7a6c4cf39eff514a7cc2b6ff";
 pub const FAILED_WHILE_PAUSED: &str = "0f3152e0543b47728e73516a56beda0b";
 pub const PAUSED: &str = "31f5a070a5b16fd0d50776561792cf7c";
 pub const RESUMED: &str = "8ae55f8662b1eb4e7da97411a957007c";
+pub const SHOOTS: &str = "4564508224424a1a9228d3482f1114f5";
+pub const SHOT: &str = "e8e6eedf4eb0422f96388f6434dafd93";
 pub const GATE_OPEN: &str = "65c10c7d5c215d739cbe95317a377d73";
 pub const GATE_REFUSED: &str = "93d60531007ffe07eea2c71c9941896a";
 pub const GATE_BEGIN_STOP: &str = "c85e887e82f9459d820c4a475cf79f49";
@@ -103,6 +108,7 @@ pub const FORCED: &str = "5b6e17db2f554db69c5f1c61da3025f9";
 pub const PROBE_FAILED: &str = "45d48b356a234918af6cc15555a42bb9";
 pub const FENCED: &str = "ab77c4b3f4534711943b5212c9f3bec8";
 pub const FENCE_FAILED: &str = "ce01d92826424651a223eb9488cbc6b3";
+pub const FENCE_DEVICE: &str = "e99ffbedd5dc45eba44ebd1c5e5101b9";
 pub const VOLUME_PROMOTED: &str = "5597546818de48cea147a6e8b5cc80c2";
 pub const VOLUME_SERVING: &str = "a88ffedec5ad4c62b86cf29ecf6de08d";
 pub const VOLUME_REFUSED: &str = "fc8ab5c44f2046a881bf18c5d0e7b39f";

@@ -238,7 +238,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Frame>, Malformed> {
         let group = GroupId(r.u64()?);
         let body = match r.u8()? {
             tag @ 1..=5 => Body::ToVoter(read_to_voter(&mut r, tag)?),
-            tag @ 16..=20 => Body::FromVoter(read_from_voter(&mut r, tag)?),
+            tag @ 16..=21 => Body::FromVoter(read_from_voter(&mut r, tag)?),
             tag @ 32..=35 => Body::Peer(read_peer(&mut r, tag)?),
             48 => Body::Fellow(Fellow::Recall { round: r.u64()?, boot: r.u64()? }),
             49 => Body::Fellow(read_recalled(&mut r)?),
@@ -292,11 +292,15 @@ fn read_to_voter(r: &mut Reader, tag: u8) -> Result<ToVoter, Malformed> {
 
 fn from_voter(w: &mut Writer, message: &FromVoter) {
     match *message {
-        FromVoter::State { promised, accepted, live } => {
-            w.u8(16);
+        FromVoter::State { promised, accepted, live, fellow } => {
+            // A fellow is named where there are two voters, and nowhere else.
+            w.u8(if fellow.is_some() { 21 } else { 16 });
             w.ballot(promised);
             w.accepted(accepted);
             w.live(live);
+            if let Some(boot) = fellow {
+                w.u64(boot);
+            }
         }
         FromVoter::Promise { ballot, accepted, credit } => {
             w.u8(17);
@@ -330,7 +334,11 @@ fn from_voter(w: &mut Writer, message: &FromVoter) {
 
 fn read_from_voter(r: &mut Reader, tag: u8) -> Result<FromVoter, Malformed> {
     Ok(match tag {
-        16 => FromVoter::State { promised: r.ballot()?, accepted: r.accepted()?, live: r.live()? },
+        16 => FromVoter::State { promised: r.ballot()?, accepted: r.accepted()?, live: r.live()?, fellow: None },
+        21 => {
+            let (promised, accepted, live) = (r.ballot()?, r.accepted()?, r.live()?);
+            FromVoter::State { promised, accepted, live, fellow: Some(r.u64()?) }
+        }
         17 => FromVoter::Promise { ballot: r.ballot()?, accepted: r.accepted()?, credit: r.bool()? },
         18 => FromVoter::Refused {
             ballot: r.ballot()?,
@@ -508,7 +516,8 @@ mod tests {
             (ballot(), accepted(), live()).prop_map(|(promised, accepted, live)| Body::FromVoter(FromVoter::State {
                 promised,
                 accepted,
-                live
+                live,
+                fellow: promised.counter.is_multiple_of(2).then_some(promised.counter)
             })),
             (ballot(), accepted()).prop_map(|(ballot, accepted)| Body::FromVoter(FromVoter::Promise {
                 ballot,

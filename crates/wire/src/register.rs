@@ -105,7 +105,7 @@ fn read_copy(slot: &[u8], owner: u64) -> Result<Option<(u64, Kept)>, Unusable> {
 #[must_use]
 pub fn slot(sequence: u64, owner: u64, kept: &Kept) -> (usize, [u8; SLOT]) {
     let Register { promised, accepted } = kept.register;
-    let state = FromVoter::State { promised, accepted, live: None };
+    let state = FromVoter::State { promised, accepted, live: None, fellow: None };
     let body = encode(&[Frame { group: GroupId(0), body: Body::FromVoter(state) }]);
     let mut slot = Vec::with_capacity(SLOT);
     slot.extend(MAGIC);

@@ -10,7 +10,7 @@ pub fn check(world: &World, node: usize, group: usize) {
     if world.profile.fence_votes && part.held {
         return; // F3: a holder shoots the voter that it needs and does not hear
     }
-    assert!(part.could_lead(&world.units), "only_the_eligible_shoot: node {node} does not stand by");
+    assert!(part.could || part.could_lead(&world.units), "only_the_eligible_shoot: node {node} does not stand by");
     assert!(!part.paused || part.asked, "only_the_eligible_shoot: node {node} is paused");
     let since = world.now.saturating_sub(2 * span(world.profile.lease));
     let eligible = world.ledger[group].copies_since(since).any(|copies| copies.may_lead(world.nodes[node].id));

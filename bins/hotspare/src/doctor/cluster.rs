@@ -44,13 +44,16 @@ pub fn joining(report: &mut Report) {
                 format!("this one does not vote on {name} yet: it learns from the others, which takes 66 s"),
             );
         } else {
-            report.bad(
-                "voter",
-                format!(
-                    "this one does not vote on {name} yet: it waits for {}; a new cluster needs all its voters once",
-                    waits.join(", ")
-                ),
+            let (waits, why) = (
+                waits.join(", "),
+                match group["joining"].as_str() {
+                    Some("returning") => {
+                        "it was off, and the other one may have gone on without it; if that one is gone for good: hotspare force"
+                    }
+                    _ => "a new cluster needs all its voters once",
+                },
             );
+            report.bad("voter", format!("this one does not vote on {name} yet: it waits for {waits}; {why}"));
         }
     }
 }
@@ -73,6 +76,16 @@ pub fn reachable(report: &mut Report) {
     }
     if silent.is_empty() {
         report.fine("voter", "all of them answer");
+    }
+    for line in &status.fences {
+        match (line.tried_s, line.wrong.is_empty()) {
+            (None, _) => report.warn(
+                "fence",
+                format!("the devices of {} have not been tried since the boot: hotspare-fence test", line.node),
+            ),
+            (Some(_), true) => report.fine("fence", format!("{} can be switched off, as tried last", line.node)),
+            (Some(_), false) => report.bad("fence", format!("{}: {}", line.node, line.wrong.join("; "))),
+        }
     }
     for group in status.groups.iter().filter(|group| !group.quorum) {
         report.bad("quorum", format!("the group {} has none: {}", group.name, group.state));

@@ -88,6 +88,17 @@ pub enum Event {
     },
     Paused,
     Resumed,
+    /// Another node is to be switched off: it has been silent, and its lease would run for so much longer.
+    Shoots {
+        node: NodeId,
+        silent: Duration,
+        left: Option<Duration>,
+    },
+    /// It is proven to be off: its lease, which would run for so much longer, is over.
+    Fenced {
+        node: NodeId,
+        left: Option<Duration>,
+    },
 }
 
 /// Why a tenure ends.

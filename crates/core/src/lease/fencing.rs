@@ -6,7 +6,8 @@
 //! copies was found by the second).
 
 use super::view::Outlook;
-use super::{Command, Lease, Phase};
+use super::{Command, Event, Lease, Phase};
+use crate::copies::NodeSet;
 use crate::fault::{Fault, taken_out};
 use crate::id::{Incarnation, NodeId};
 use crate::message::{Fenced, LiveLease};
@@ -22,6 +23,8 @@ pub struct FenceConfig {
     pub delay: Duration,
     /// F3: there are two voters, and one that is proven to be off counts as granted.
     pub votes: bool,
+    /// Who can be shot at all.
+    pub devices: NodeSet,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,9 +51,39 @@ impl Lease {
             Phase::Watching | Phase::Bidding(_) => self.gone_holder(config),
             _ => None,
         };
-        let Some(target) = target.filter(|target| !self.is_proven(*target)) else { return };
+        let may = |target: &Fenced| config.devices.contains(target.node) && !self.is_proven(*target);
+        let Some(target) = target.filter(may) else { return };
+        let heard = self.peers.get(&target.node).map_or(self.started, |peer| peer.heard);
+        let left = self.left_of(target.node);
         self.fencing.asked = Some(target);
+        self.journal(Event::Shoots { node: target.node, silent: self.now.longest_since(heard), left });
         self.out.push(Command::Fence(target));
+    }
+
+    /// How much longer the lease of `node` runs, if it has one.
+    fn left_of(&self, node: NodeId) -> Option<Duration> {
+        match self.outlook() {
+            Outlook::Live(live) if live.holder == node => Some(live.left),
+            _ => None,
+        }
+    }
+
+    /// Somebody begins to shoot at `node`: this client's own order is carried out, or an operator does it. What is known of that
+    /// node now is what a proof will be for, and nothing that is learned later (F1).
+    pub(super) fn on_fence_begins(&mut self, node: NodeId) {
+        let Some(config) = self.config.fence else { return };
+        let known = match self.outlook() {
+            Outlook::Live(live) if live.holder == node => self.life_of(live),
+            _ if config.votes => self.other_voter().filter(|target| target.node == node),
+            _ => None,
+        };
+        self.fencing.asked = known.or(self.fencing.asked);
+    }
+
+    /// What is being shot at, and a proof would be for.
+    #[must_use]
+    pub fn fence_target(&self) -> Option<Fenced> {
+        self.fencing.asked
     }
 
     /// A voter that is missing is known by its boot, and a proof of any life in it will do.
@@ -80,14 +113,21 @@ impl Lease {
     fn silent_voter(&self, config: FenceConfig) -> Option<Fenced> {
         let Phase::Held(held) = &self.phase else { return None };
         let late = self.now.any_past(held.tenure.sent.plus(held.timetable().lease * 5 / 12));
+        // Its fellow is known to be off at the voter that is left; the renewal that shows it is on its way.
+        let late = late && !self.voters.values().any(|view| view.credit);
         self.other_voter().filter(|target| late && held.ending.is_none() && self.is_silent(target.node, config))
     }
 
-    /// The other one of two voters, in the boot in which it spoke last.
+    /// The other one of two voters, in the boot in which this node's voter heard it last, which is the one that a proof has to name; the life that led in that boot, if one is recorded: a voter
+    /// that was off may have forgotten its lease.
     fn other_voter(&self) -> Option<Fenced> {
         let node = self.config.voters.iter().copied().find(|voter| *voter != self.config.me)?;
-        let boot = self.peers.get(&node)?.sent.boot;
-        Some(Fenced { node, incarnation: Incarnation { boot, nonce: 0 } })
+        let told = self.voters.get(&self.config.me).and_then(|view| view.fellow);
+        let boot = told.or_else(|| Some(self.peers.get(&node)?.sent.boot))?;
+        let recorded = self.voters.values().filter_map(|view| view.accepted).map(|(_, value)| value);
+        let led = recorded.filter(|value| value.holder == node && value.incarnation.boot == boot);
+        let led = led.max_by_key(|value| value.epoch).map(|value| value.incarnation);
+        Some(Fenced { node, incarnation: led.unwrap_or(Incarnation { boot, nonce: 0 }) })
     }
 
     /// The life that a majority says holds a lease.
@@ -104,6 +144,7 @@ impl Lease {
         }
         self.fencing.asked = None;
         if proven || taken_out(Fault::UnprovenCounts) {
+            self.journal(Event::Fenced { node: target.node, left: self.left_of(target.node) });
             self.fencing.proof = Some(target);
             self.bid_not_before = self.now;
             self.ask_at_once();

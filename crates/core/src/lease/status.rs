@@ -110,7 +110,7 @@ impl Lease {
                 Outlook::Live(live) if !holds => Some(live),
                 _ => None,
             },
-            quorum: self.answering() >= self.majority(),
+            quorum: self.has_quorum(),
             standby: self.standby,
             expects: self.expects(),
             paused: self.pause.on,

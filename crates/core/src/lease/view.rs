@@ -17,6 +17,10 @@ pub(super) struct VoterView {
     pub told: Option<Stamp>,
     pub accepted: Option<(Ballot, Value)>,
     pub live: Option<(LiveLease, Stamp)>,
+    /// F3: it speaks for its fellow as well.
+    pub credit: bool,
+    /// F3: the boot in which it heard its fellow last.
+    pub fellow: Option<u64>,
     pub silent: bool,
 }
 
@@ -45,8 +49,8 @@ impl Lease {
         let Some(view) = self.voters.get_mut(&from) else { return false };
         view.heard = Some(now);
         let (counter, live) = match *message {
-            FromVoter::State { promised, accepted, live } => {
-                (view.accepted, view.told) = (accepted, Some(now));
+            FromVoter::State { promised, accepted, live, fellow } => {
+                (view.accepted, view.told, view.fellow) = (accepted, Some(now), fellow);
                 (promised.counter, Some(live))
             }
             FromVoter::Refused { promised, live, .. } => (promised.counter, Some(live)),
@@ -57,6 +61,12 @@ impl Lease {
             }
             FromVoter::Accepted { .. } => (0, None),
         };
+        if let FromVoter::Promise { credit, .. }
+        | FromVoter::Accepted { credit, .. }
+        | FromVoter::Renewed { credit, .. } = *message
+        {
+            view.credit = credit;
+        }
         if let Some(live) = live {
             view.read = Some(now);
             view.live = live.map(|lease| (lease, now.plus(lease.left)));
@@ -131,6 +141,12 @@ impl Lease {
         self.voters.values().filter(|view| view.heard.is_some() && !view.silent).count()
     }
 
+    /// Whether those who answer are a majority, with the one that is proven to be off (F3).
+    pub(super) fn has_quorum(&self) -> bool {
+        let answering = self.voters.values().filter(|view| view.heard.is_some() && !view.silent);
+        answering.map(|view| 1 + usize::from(view.credit)).sum::<usize>() >= self.majority()
+    }
+
     /// Notices voters that fall silent or come back.
     pub(super) fn watch_voters(&mut self) {
         let (now, started, lease) = (self.now, self.started, self.config.timetable.lease);
@@ -152,7 +168,7 @@ impl Lease {
         }
     }
 
-    /// Whoever does not hold reads the voters regularly; a holder learns enough from its renewals.
+    /// Asks the voters regularly what they know.
     pub(super) fn read_voters(&mut self) {
         if self.now.boot < self.next_read.boot {
             return;
@@ -164,9 +180,14 @@ impl Lease {
         // What is parked is repeated as often, and its refusals say the same, but for what is recorded: who shoots has to know.
         let parks = matches!(&self.phase, Phase::Bidding(bid) if bid.proposal.accept.is_none());
         let parks = parks && self.config.fence.is_none();
-        if !matches!(self.phase, Phase::Held(_)) && !parks {
+        if self.reads() && !parks {
             self.tell_voters(ToVoter::Read);
         }
+    }
+
+    /// A holder learns enough from its renewals; one of two has to know in which boot the other one is, to shoot it.
+    pub(super) fn reads(&self) -> bool {
+        !matches!(self.phase, Phase::Held(_)) || self.fence_votes()
     }
 
     /// A lock that nobody here wants.

@@ -1,13 +1,18 @@
 //! Shooting: whom, when, and what a proof is good for (F1, F2, F6).
 
 use super::desk::*;
+use crate::copies::NodeSet;
 use crate::lease::{Command, FenceConfig, Input, LeaseConfig};
 use crate::message::Fenced;
 use std::time::Duration;
 
+fn all() -> NodeSet {
+    NodeSet::of([A, B, C]).unwrap()
+}
+
 fn armed(config: &mut LeaseConfig) {
     let delay = Duration::from_millis(if config.me == A { 0 } else { 100 });
-    config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay, votes: false });
+    config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay, votes: false, devices: all() });
 }
 
 fn led_by_a() -> Desk {
@@ -99,6 +104,35 @@ fn f2_whoever_may_not_lead_does_not_shoot() {
 }
 
 #[test]
+fn f2_nobody_is_shot_who_has_no_device() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| {
+        armed(config);
+        config.fence.as_mut().unwrap().devices = NodeSet::only(B);
+    });
+    desk.run(2000);
+    power_cut(&mut desk);
+    desk.run(5000);
+    assert_eq!((shots(&desk), desk.leader()), (Vec::new(), Some(B)), "by the end of its lease");
+}
+
+/// An operator switches the holder off by hand, before anybody has missed it.
+#[test]
+fn f1_a_proof_is_for_what_was_known_when_the_shot_began() {
+    let mut desk = led_by_a();
+    let life = desk.status(A).tenure.map(|value| Fenced { node: A, incarnation: value.incarnation }).unwrap();
+    desk.input(B, Input::FenceBegins { node: A });
+    assert_eq!(desk.leases[&B].fence_target(), Some(life));
+    power_off(&mut desk);
+    desk.run(100);
+    desk.input(B, Input::FenceEnded { target: life, proven: true });
+    desk.run(20);
+    assert_eq!((desk.leader(), shots(&desk).len()), (Some(B), 0), "most of the lease would have run still");
+    // Nobody holds here of whom it is said: nothing to prove.
+    desk.input(B, Input::FenceBegins { node: C });
+    assert_eq!(desk.leases[&B].fence_target(), None);
+}
+
+#[test]
 fn f2_nobody_is_shot_for_a_lease_that_was_given_back() {
     let mut desk = Desk::new(&[A, B], &[A, B], |config| {
         armed(config);
@@ -119,7 +153,7 @@ fn f6_the_less_preferred_waits_longer() {
     let candidates = [A, B, C];
     let mut desk = Desk::new(&candidates, &candidates, |config| {
         let delay = Duration::from_millis(150 * (config.me.0 - 1));
-        config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay, votes: false });
+        config.fence = Some(FenceConfig { silence: Duration::from_millis(600), delay, votes: false, devices: all() });
     });
     desk.run(2000);
     power_cut(&mut desk);
@@ -139,7 +173,7 @@ fn two() -> Desk {
     let mut desk = Desk::new(&[A, B], &[A, B], |config| {
         config.voters = vec![A, B];
         let delay = Duration::from_millis(if config.me == A { 0 } else { 100 });
-        config.fence = Some(FenceConfig { silence: Duration::from_millis(200), delay, votes: true });
+        config.fence = Some(FenceConfig { silence: Duration::from_millis(200), delay, votes: true, devices: all() });
     });
     desk.run(2000);
     assert_eq!(desk.leader(), Some(A));
@@ -158,6 +192,26 @@ fn f3_one_of_two_leads_alone_when_the_other_is_proven_to_be_off_and_not_before()
     assert_eq!(desk.leader(), Some(B), "and it renews");
     assert_eq!(shots(&desk).len(), 1);
     assert!(desk.voters[&B].memory().credit);
+    assert!(desk.leases[&B].status().quorum, "what a voter says counts for both");
+}
+
+/// What the voter that is left may have forgotten is a lease of that very machine.
+#[test]
+fn f3_a_proof_ends_what_a_voter_that_was_off_may_owe() {
+    let mut desk = two();
+    let life = power_cut(&mut desk);
+    let (register, table) = (*desk.voters[&B].register(), crate::Timetable::new(LEASE));
+    let until = desk.now.plus(table.quarantine() * 5);
+    let voter = crate::voter::Voter::new(vec![A, B], table, (register, crate::voter::Memory::default()), Some(until));
+    desk.voters.insert(B, voter.with_fence_vote(A, Some(A.0)));
+    desk.run(700);
+    desk.input(B, Input::FenceEnded { target: shots(&desk)[0].1, proven: false });
+    desk.run(1500); // by now nobody says that A leads
+    let target = shots(&desk)[1].1;
+    assert_eq!(target, life);
+    desk.input(B, Input::FenceEnded { target, proven: true });
+    desk.run(20);
+    assert!(desk.leader() == Some(B) && !desk.now.any_past(until), "it need not wait for that");
 }
 
 #[test]
@@ -175,6 +229,7 @@ fn f3_a_holder_shoots_the_voter_that_it_needs_before_its_lease_is_over() {
         desk.input(A, Input::FenceEnded { target, proven });
         desk.run(5000);
         assert_eq!(desk.leader(), Some(A).filter(|_| proven));
+        assert!(!proven || shots(&desk).len() == 1, "it is off: {:?}", shots(&desk));
     }
 }
 
@@ -197,4 +252,22 @@ fn f3_where_nobody_leads_the_missing_one_of_two_is_shot() {
     desk.input(A, Input::FenceEnded { target, proven: true });
     desk.run(5000);
     assert_eq!((desk.leader(), shots(&desk).len()), (Some(A), 2));
+}
+
+/// Two nodes were off; they vote again, and the one that leads dies before the other has heard a word of its lease client.
+#[test]
+fn f3_the_boot_that_a_proof_names_is_known_by_the_voter() {
+    let mut desk = Desk::new(&[A, B], &[B], |config| {
+        config.voters = vec![A, B];
+        let delay = Duration::ZERO;
+        config.fence = Some(FenceConfig { silence: Duration::from_millis(200), delay, votes: true, devices: all() });
+        config.boot_grace = Duration::from_millis(300);
+    });
+    desk.cut.insert(A);
+    desk.run(2000);
+    let target = shots(&desk)[0].1;
+    assert_eq!((target.node, target.incarnation.boot), (A, A.0), "A's lease client never spoke");
+    desk.input(B, Input::FenceEnded { target, proven: true });
+    desk.run(100);
+    assert_eq!(desk.leader(), Some(B));
 }

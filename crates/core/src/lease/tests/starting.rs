@@ -136,7 +136,7 @@ fn an_acknowledgement_of_another_ballot_makes_no_holder() {
     let now = at(1000);
     let mut lease = Lease::new(config(A, &[A]), now, 1, 1);
     lease.handle(now, Input::Standby(true));
-    let free = FromVoter::State { promised: Ballot::default(), accepted: None, live: None };
+    let free = FromVoter::State { promised: Ballot::default(), accepted: None, live: None, fellow: None };
     for from in VOTERS {
         lease.handle(now, Input::Voter { from, message: free });
     }

@@ -1,0 +1,136 @@
+//! Shots at other nodes. The core says at whom; `hotspare-fence`, which process 1 starts for this daemon because that has no
+//! rights of its own, or which an operator started, does it and tells what is proven.
+//!
+//! ```text
+//!  Command::Fence --> /run/hotspare/fence.NODE --path unit--> hotspare-fence@NODE.service
+//!                                                                  |  Ask::Fence: it begins (what is known now is what the
+//!                                          an operator's own ------'              proof will be for), and the file goes
+//!                                                                     Ask::Fenced: proven, or not; a hang-up: not
+//! ```
+
+use crate::NodeRun;
+use crate::Outgoing;
+use crate::control::Caller;
+use crate::group::GroupRun;
+use hotspare_config::Node;
+use hotspare_control::{FENCE_TESTS, FenceLine, FenceTest, fence_order};
+use hotspare_core::lease::Input;
+use hotspare_core::message::Fenced;
+use hotspare_core::{GroupId, NodeId, Stamp};
+use hotspare_daemon::clock;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// An order that nobody has taken up by then comes to nothing.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// One that is under way.
+struct Shot {
+    caller: Caller,
+    targets: Vec<(GroupId, Fenced)>,
+}
+
+#[derive(Default)]
+pub struct Shots {
+    /// Ordered, and not begun; until when that may take.
+    orders: BTreeMap<NodeId, Stamp>,
+    under_way: Vec<Shot>,
+}
+
+impl Shots {
+    /// After a start: what was ordered by a former life is not wanted any more, or will be again.
+    pub fn forget(names: impl Iterator<Item = String>) {
+        names.for_each(|name| drop(std::fs::remove_file(fence_order(&name))));
+    }
+}
+
+impl NodeRun {
+    /// The core wants `node` to be switched off.
+    pub fn order_shot(&mut self, node: NodeId) {
+        let path = fence_order(self.config.node_name(node));
+        if let Err(error) = std::fs::write(&path, "") {
+            tracing::error!("cannot write {}: {error}; nobody is switched off", path.display());
+        }
+        self.shots.orders.insert(node, clock::now().plus(PATIENCE));
+    }
+
+    /// Somebody begins to switch `name` off; what for.
+    pub fn shot_begins(&mut self, caller: Caller, name: &str, out: &mut Outgoing) -> Result<String, String> {
+        let node = NodeId::of(name);
+        if self.config.node(name).is_none() {
+            return Err(format!("the configuration in force has no node \"{name}\""));
+        }
+        self.shots.orders.remove(&node);
+        let _ = std::fs::remove_file(fence_order(name));
+        let mut shot = Shot { caller, targets: Vec::new() };
+        let mut names = Vec::new();
+        for group in self.groups.keys().copied().collect::<Vec<_>>() {
+            self.input(group, Input::FenceBegins { node }, out);
+            let run = &self.groups[&group];
+            if let Some(target) = run.fence_target().filter(|target| target.node == node) {
+                shot.targets.push((group, target));
+                names.push(run.config.name.clone());
+            }
+        }
+        self.shots.under_way.retain(|other| other.caller != caller);
+        self.shots.under_way.push(shot);
+        Ok(match names.is_empty() {
+            true => format!("no group waits for {name} here"),
+            false => format!("a proof counts for {}", names.join(", ")),
+        })
+    }
+
+    /// What became of the shot of `caller`.
+    pub fn shot_ended(&mut self, caller: Caller, proven: bool, out: &mut Outgoing) {
+        let Some(place) = self.shots.under_way.iter().position(|shot| shot.caller == caller) else { return };
+        for (group, target) in self.shots.under_way.remove(place).targets {
+            self.input(group, Input::FenceEnded { target, proven }, out);
+        }
+    }
+
+    /// Orders that nobody took up.
+    pub fn give_up_shots(&mut self, now: Stamp, out: &mut Outgoing) {
+        let late: Vec<NodeId> =
+            self.shots.orders.iter().filter(|(_, until)| now.any_past(**until)).map(|(node, _)| *node).collect();
+        for node in late {
+            self.shots.orders.remove(&node);
+            let name = self.config.node_name(node).to_owned();
+            let _ = std::fs::remove_file(fence_order(&name));
+            tracing::error!(
+                "hotspare-fence@{name}.service did not begin within {PATIENCE:?}: is hotspare-fence@{name}.path active?"
+            );
+            for group in self.groups.keys().copied().collect::<Vec<_>>() {
+                if let Some(target) = self.groups[&group].fence_target().filter(|target| target.node == node) {
+                    self.input(group, Input::FenceEnded { target, proven: false }, out);
+                }
+            }
+        }
+    }
+
+    /// What of this node can switch others off.
+    pub fn fence_lines(&self) -> Vec<FenceLine> {
+        let now = Duration::from_nanos(clock::now().boot).as_secs();
+        let mine = |node: &&Node| {
+            node.id != self.me.id && self.groups.values().any(|run| run.config.candidates.contains(&node.name))
+        };
+        let line = |node: &Node| {
+            let shooting = self.groups.values().filter_map(GroupRun::fence_target).any(|target| target.node == node.id);
+            let test = std::fs::read(Path::new(FENCE_TESTS).join(&node.name)).ok();
+            let test: Option<FenceTest> = test.and_then(|text| serde_json::from_slice(&text).ok());
+            let tried_s = test.as_ref().map(|test| now.saturating_sub(test.at_s));
+            FenceLine {
+                node: node.name.clone(),
+                shooting,
+                tried_s,
+                wrong: test.map_or_else(Vec::new, |test| test.wrong),
+            }
+        };
+        self.config.fenceable().filter(mine).map(line).collect()
+    }
+
+    /// Boot-clock time at which an order comes to nothing.
+    pub fn shots_wake_at(&self) -> u64 {
+        self.shots.orders.values().map(|until| until.boot).min().unwrap_or(u64::MAX)
+    }
+}
