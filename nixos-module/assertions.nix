@@ -28,14 +28,15 @@ let
       mounted = lib.filter (volume: volume.mount != null) (lib.attrValues group.volumes);
       places = map (volume: volume.mount.path) mounted;
       taken = lib.filter (place: config.fileSystems ? ${place}) places;
-      bad = lib.filter (
+      unclear = lib.filter (
         probe:
-        lib.count (kind: probe.${kind} != null) [
+        lib.count (kind: (probe.${kind} or null) != null) [
+          "ping"
           "http"
           "tcp"
           "exec"
         ] != 1
-      ) group.probes;
+      );
     in
     [
       {
@@ -47,8 +48,12 @@ let
         message = "${here}.volumes mounts ${lib.concatStringsSep ", " taken}, and so does fileSystems, on every node and at boot: remove it there.";
       }
       {
-        assertion = bad == [ ];
+        assertion = unclear group.probes == [ ];
         message = "${here}.probes has an entry that says not exactly one of http, tcp and exec: make one entry for each question.";
+      }
+      {
+        assertion = unclear group.uplinks == [ ];
+        message = "${here}.uplinks has an entry that says not exactly one of ping, http, tcp and exec: make one entry for each question.";
       }
     ];
 

@@ -37,23 +37,26 @@ let
     name: it: node "node" [ name ] { inherit (it) key; } (each "link" it.links ++ map fence it.fence);
 
   probe =
-    it:
+    what: it:
     let
-      words = concatMap (kind: if it.${kind} == null then [ ] else [ kind ] ++ wordsOf it.${kind}) [
-        "http"
-        "tcp"
-        "exec"
-      ];
+      words =
+        concatMap (kind: if (it.${kind} or null) == null then [ ] else [ kind ] ++ wordsOf it.${kind})
+          [
+            "ping"
+            "http"
+            "tcp"
+            "exec"
+          ];
       wordsOf = what: if builtins.isList what then what else [ what ];
     in
-    node "probe" words {
+    node what words {
       inherit (it)
         interval
         timeout
         rise
         fall
-        user
         ;
+      user = it.user or null;
     } [ ];
 
   volume =
@@ -110,7 +113,8 @@ let
       ++ line "moves-per-hour" it.movesPerHour
       ++ named volume it.volumes
       ++ each "unit" it.services
-      ++ map probe it.probes
+      ++ map (probe "probe") it.probes
+      ++ map (probe "uplink") it.uplinks
       ++ each "standby-unit" it.standbyServices
       ++ map address it.addresses
     );

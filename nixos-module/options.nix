@@ -84,6 +84,19 @@ let
     user = maybe types.str "The user that {option}`exec` runs as, if it needs one.";
   };
 
+  uplink.options = {
+    ping = maybe types.str "Send an ICMP echo request to this address.";
+    inherit (probe.options)
+      http
+      tcp
+      exec
+      interval
+      timeout
+      ;
+    rise = maybe types.ints.positive "It counts as reached again after so many good answers in a row.";
+    fall = maybe types.ints.positive "It counts as not reached after so many bad answers in a row.";
+  };
+
   volume.options = {
     backing = maybe types.str ''
       The block device or file with this node's copy, on every candidate that has no place of its own in {option}`backings`. Its last few MiB
@@ -182,6 +195,12 @@ let
       type = types.listOf (types.submodule probe);
       default = [ ];
       description = "Questions that tell whether the service does its work, asked on the primary only.";
+    };
+    uplinks = mkOption {
+      type = types.listOf (types.submodule uplink);
+      default = [ ];
+      example = [ { ping = "192.0.2.254"; } ];
+      description = "Questions that tell whether a node reaches its clients, asked on every candidate; one that is answered is enough. The role goes to a node that reaches them.";
     };
     volumes = mkOption {
       type = types.attrsOf (types.submodule volume);

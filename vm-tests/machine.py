@@ -24,14 +24,15 @@ class MachineError(Exception):
 class Log:
     """Progress on the terminal: quiet by default, nested by subtest."""
 
-    def __init__(self, verbose: bool) -> None:
-        self.verbose = verbose
+    def __init__(self, verbose: bool, prefix: str = "") -> None:
+        """`prefix`: whose lines these are, where several labs print."""
+        self.verbose, self.prefix = verbose, prefix
         self.depth = 0
         self.started = time.monotonic()
 
     def line(self, text: str, always: bool = False) -> None:
         if self.verbose or always:
-            print(f"{time.monotonic() - self.started:7.2f} s  {'  ' * self.depth}{text}", flush=True)
+            print(f"{self.prefix}{time.monotonic() - self.started:7.2f} s  {'  ' * self.depth}{text}", flush=True)
 
     def info(self, text: str) -> None:
         self.line(text, always=True)

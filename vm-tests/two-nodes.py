@@ -90,6 +90,7 @@ with Power(alpha, beta) as power:
         alpha.wait_until_succeeds("(hotspare doctor || true) | grep 'waits for beta'", timeout=60)
         t.assertFalse(leads(alpha))
         beta.start()
-        alpha.wait_until_succeeds("hotspare status --json | jq -e '.groups[0].holder != null'", timeout=90)
+        for node, other in ((alpha, beta), (beta, alpha)):
+            node.wait_until_succeeds(f"hotspare status | grep -E 'primary: leads|stands by for {other.name}'", timeout=90)
         t.assertNotEqual(leads(alpha), leads(beta))
         assert int(alpha.succeed("hotspare status --json | jq .groups[0].epoch")) > epoch

@@ -25,6 +25,9 @@ _hotspare__probe() {
             hotspare__probe,http)
                 cmd="hotspare__probe__subcmd__http"
                 ;;
+            hotspare__probe,ping)
+                cmd="hotspare__probe__subcmd__ping"
+                ;;
             hotspare__probe,tcp)
                 cmd="hotspare__probe__subcmd__tcp"
                 ;;
@@ -37,6 +40,9 @@ _hotspare__probe() {
             hotspare__probe__subcmd__help,http)
                 cmd="hotspare__probe__subcmd__help__subcmd__http"
                 ;;
+            hotspare__probe__subcmd__help,ping)
+                cmd="hotspare__probe__subcmd__help__subcmd__ping"
+                ;;
             hotspare__probe__subcmd__help,tcp)
                 cmd="hotspare__probe__subcmd__help__subcmd__tcp"
                 ;;
@@ -47,7 +53,7 @@ _hotspare__probe() {
 
     case "${cmd}" in
         hotspare__probe)
-            opts="-h --interval --timeout --rise --fall --group --once --help http tcp exec help"
+            opts="-h --interval --timeout --rise --fall --group --uplink --once --help ping http tcp exec help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -95,7 +101,7 @@ _hotspare__probe() {
             return 0
             ;;
         hotspare__subcmd__probe__subcmd__help)
-            opts="http tcp exec help"
+            opts="ping http tcp exec help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,6 +156,20 @@ _hotspare__probe() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hotspare__subcmd__probe__subcmd__help__subcmd__ping)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hotspare__subcmd__probe__subcmd__help__subcmd__tcp)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -165,6 +185,20 @@ _hotspare__probe() {
             return 0
             ;;
         hotspare__subcmd__probe__subcmd__http)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__probe__subcmd__ping)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -31,6 +31,7 @@
             interface = "eth0";
           }
         ];
+        uplinks = [ { ping = "192.0.2.254"; } ]; # the router: a node that does not reach it hands over to one that does
       };
       db = {
         candidates = [

@@ -3,7 +3,7 @@
 use crate::cluster::{Happening, World, id};
 use crate::node::ms;
 use crate::systemd::{Kind, Mode, State};
-use hotspare_core::lease::{DataConfig, LeaseConfig};
+use hotspare_core::lease::{DataConfig, Input, LeaseConfig};
 use std::time::Duration;
 
 impl World {
@@ -91,6 +91,9 @@ impl World {
                 self.job((node, group), units.multi_user, Kind::Start, Mode::Replace);
             }
             self.settle(node, group);
+            if !self.nodes[node].uplink {
+                self.lease(node, group, Input::Uplink(false)); // its probes notice that it is back, and tell it again
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ pub fn inject(world: &mut World) {
         27 => fill_run(world, victim, group),
         26 => world.nodes[victim].parts[group].gate_broken_until = world.now + lease * 15,
         23 | 24 => slew(world, any, lease),
+        30 if world.profile.uplinks => uplink(world, victim, group),
         30 if world.profile.fences => operator_shoots(world, any, group),
         _ => hand(world, any, group),
     }
@@ -338,6 +339,16 @@ fn pause(world: &mut World, any: usize, group: usize) {
     let on = !world.nodes[node].parts[group].paused;
     if awake(world, node) && world.now >= world.nodes[node].stopped_until {
         world.lease(node, group, Input::Pause(on));
+    }
+}
+
+/// What a node's clients come from is not reached any more, or is again.
+fn uplink(world: &mut World, node: usize, group: usize) {
+    if awake(world, node) {
+        world.nodes[node].uplink = !world.nodes[node].uplink;
+        let there = world.nodes[node].uplink;
+        world.tell(|| format!("node {node}: reaches its clients: {there}"));
+        world.lease(node, group, Input::Uplink(there));
     }
 }
 

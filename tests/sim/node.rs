@@ -332,6 +332,8 @@ pub struct Node {
     pub boot: u64,
     /// Nothing can be written to /run: no proof, no claim.
     pub run_full: bool,
+    /// It reaches what its clients come from.
+    pub uplink: bool,
     /// Its configuration has the other length of the lease.
     pub new_config: bool,
     pub clock: Clock,
@@ -345,6 +347,7 @@ impl Node {
             candidate,
             powered: false,
             asleep_until: 0,
+            uplink: true,
             stopped_until: 0,
             boot: 0,
             run_full: false,

@@ -24,6 +24,8 @@ pub struct Profile {
     pub fences: bool,
     /// And there are two voters: one that was shot counts as granted (F3, F4).
     pub fence_votes: bool,
+    /// Nodes lose what their clients come from, and get it back.
+    pub uplinks: bool,
     /// How long the safety phase lasts.
     pub faults_for: Duration,
 }
@@ -52,6 +54,7 @@ pub fn all() -> Vec<Profile> {
         data: false,
         fences: false,
         fence_votes: false,
+        uplinks: false,
         faults_for: Duration::from_secs(120),
     };
     vec![
@@ -82,7 +85,8 @@ pub fn all() -> Vec<Profile> {
             data: true,
             pauses: true,
             clock_spread_ppm: 300_000,
-            ..base
+            ..base.clone()
         },
+        Profile { name: "uplinks", candidates: 3, uplinks: true, ..base },
     ]
 }

@@ -101,6 +101,14 @@ fn play(world: &mut World) {
     world.faults_on = false;
     world.apply(Happening::Heal);
     world.tell(|| "the faults end".into());
+    if world.profile.uplinks {
+        // What everybody reaches or nobody does keeps nobody from leading.
+        let there = world.rng.one_in(2);
+        for node in 0..world.profile.candidates {
+            world.nodes[node].uplink = there;
+            (0..world.profile.groups).for_each(|group| world.lease(node, group, Input::Uplink(there)));
+        }
+    }
     for node in 0..world.profile.candidates {
         if world.profile.data && world.nodes[node].run_full {
             world.power_off(node); // it may have the only whole copy, and can start nothing: somebody boots it anew

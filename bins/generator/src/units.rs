@@ -108,9 +108,13 @@ pub fn of_group(group: &Group) -> Files {
     for (n, probe) in group.probes.iter().enumerate() {
         files.insert(group.probe_unit(n), probe_unit(&names, probe, &addresses));
     }
+    for (n, uplink) in group.uplinks.iter().enumerate() {
+        files.insert(group.uplink_unit(n), uplink_unit(&names, uplink));
+    }
     // Pulled in by the lease client, so that installing and starting it is all there is to do. A path unit fails where root's
     // inotify instances are used up (128 by default): it is tried again until it stands.
-    let paths = [names.path("take"), names.path("yield")].join(" ");
+    let uplinks = (0..group.uplinks.len()).map(|n| group.uplink_unit(n));
+    let paths = [names.path("take"), names.path("yield")].into_iter().chain(uplinks).collect::<Vec<_>>().join(" ");
     let header = header("What the lease client needs to move this group");
     let copy = group.volume.as_ref().map(|volume| format!(" hotspare-replicate@{}.service", volume.name));
     files.insert(
@@ -382,12 +386,7 @@ fn mount_unit(names: &Names, (volume, unit): (&Volume, &str), mount: &Mount) -> 
 fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
     let (gate, group) = (names.gate(), names.0);
     let after: Vec<&str> = group.units.iter().chain(addresses).map(String::as_str).collect();
-    let (how, what) = match &probe.kind {
-        ProbeKind::Http(url) => ("http", vec![url.clone()]),
-        ProbeKind::Tcp(address) => ("tcp", vec![address.to_string()]),
-        ProbeKind::Exec(words) => ("exec", words.clone()),
-    };
-    let command: Vec<String> = [how].into_iter().chain(what.iter().map(String::as_str)).map(word).collect();
+    let (what, command) = asks(probe);
     let user = probe.user.as_ref().map_or("DynamicUser=yes".to_owned(), |user| format!("User={user}"));
     format!(
         "{}[Unit]\nDescription=Probe {} of the group {}\nDocumentation=man:hotspare-probe(8)\n{assert}After={gate} {}\n\
@@ -396,7 +395,7 @@ fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
          ExecStart={BINDIR}/hotspare-probe --group {} --interval {}ms --timeout {}ms --rise {} --fall {} {}\n\
          {user}\nTimeoutStartSec=90\nTimeoutStopSec=5\nRestart=on-success\nLimitCORE=0\n",
         header("Asks whether the service does its work"),
-        what[0].replace('%', "%%"),
+        what.replace('%', "%%"),
         names.name(),
         after.join(" "),
         names.primary(),
@@ -407,8 +406,42 @@ fn probe_unit(names: &Names, probe: &Probe, addresses: &[String]) -> String {
         probe.timeout.as_millis(),
         probe.rise,
         probe.fall,
-        command.join(" "),
+        command,
         assert = behind_the_gate(names),
+    )
+}
+
+/// What a probe asks, and the words that say so to `hotspare-probe`.
+fn asks(probe: &Probe) -> (String, String) {
+    let (how, what) = match &probe.kind {
+        ProbeKind::Ping(address) => ("ping", vec![address.to_string()]),
+        ProbeKind::Http(url) => ("http", vec![url.clone()]),
+        ProbeKind::Tcp(address) => ("tcp", vec![address.to_string()]),
+        ProbeKind::Exec(words) => ("exec", words.clone()),
+    };
+    let command: Vec<String> = [how].into_iter().chain(what.iter().map(String::as_str)).map(word).collect();
+    (what[0].clone(), command.join(" "))
+}
+
+/// Runs on every candidate, whatever its role, as long as the lease client does. Only root may tell that one anything.
+fn uplink_unit(names: &Names, uplink: &Probe) -> String {
+    let (what, command) = asks(uplink);
+    format!(
+        "{}[Unit]\nDescription=Whether this node reaches {} (group {})\nDocumentation=man:hotspare-probe(8)\n\
+         After=hotspare-leased.service network.target\nStartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n\
+         [Service]\nType=notify\nNotifyAccess=main\nRestart=always\nRestartSec=1\nSlice=hotspare.slice\n\
+         ExecStart={BINDIR}/hotspare-probe --uplink --group {} --interval {}ms --timeout {}ms --rise {} --fall {} {}\n\
+         TimeoutStopSec=5\nLimitCORE=0\nNoNewPrivileges=yes\nCapabilityBoundingSet=CAP_NET_RAW\n\
+         ProtectSystem=strict\nProtectHome=yes\nPrivateTmp=yes\n{CONFINED}",
+        header("Asks whether this node reaches its clients; the lease client hears of it"),
+        what.replace('%', "%%"),
+        names.name(),
+        names.name(),
+        uplink.interval.as_millis(),
+        uplink.timeout.as_millis(),
+        uplink.rise,
+        uplink.fall,
+        command,
     )
 }
 

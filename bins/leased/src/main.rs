@@ -293,6 +293,7 @@ impl NodeRun {
             | Ask::Up { group }
             | Ask::Emptied { group, .. }
             | Ask::GiveUp { group }
+            | Ask::Uplink { group, .. }
             | Ask::Volume { group, .. }
             | Ask::InSync { group, .. }
             | Ask::Switchover { group, .. } => (group.clone(), ask.clone()),
@@ -313,6 +314,10 @@ impl NodeRun {
             Ask::Emptied { proof, .. } => {
                 done("noted");
                 run.emptied(&proof).into_iter().collect()
+            }
+            Ask::Uplink { good, .. } => {
+                done("noted");
+                vec![run.note_uplink(caller, good)]
             }
             Ask::GiveUp { .. } => {
                 done("noted");

@@ -12,11 +12,11 @@ use crate::NodeRun;
 use crate::Outgoing;
 use crate::control::Caller;
 use crate::group::GroupRun;
-use hotspare_config::Node;
+use hotspare_config::{Config, Group, Node};
 use hotspare_control::{FENCE_TESTS, FenceLine, FenceTest, fence_order};
-use hotspare_core::lease::Input;
+use hotspare_core::lease::{FenceConfig, Input};
 use hotspare_core::message::Fenced;
-use hotspare_core::{GroupId, NodeId, Stamp};
+use hotspare_core::{GroupId, NodeId, NodeSet, Stamp};
 use hotspare_daemon::clock;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +36,16 @@ pub struct Shots {
     /// Ordered, and not begun; until when that may take.
     orders: BTreeMap<NodeId, Stamp>,
     under_way: Vec<Shot>,
+}
+
+/// Whom this node may shoot, and when: after half a lease of silence, and the less a node is preferred the later (F6).
+pub fn fencing(config: &Config, me: &Node, group: &Group) -> Option<FenceConfig> {
+    let others = config.fenceable().filter(|node| node.id != me.id && group.candidates.contains(&node.name));
+    let devices = NodeSet::of(others.map(|node| node.id)).filter(|devices| devices.iter().next().is_some())?;
+    let rank = group.candidates.iter().position(|name| *name == me.name).and_then(|rank| u32::try_from(rank).ok());
+    let lease = group.timetable.lease;
+    let delay = lease * rank.unwrap_or_default() / 8;
+    Some(FenceConfig { silence: lease / 2, delay, votes: config.fence_votes(), devices })
 }
 
 impl Shots {

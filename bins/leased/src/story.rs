@@ -38,6 +38,8 @@ fn parts(event: Event) -> (Option<Epoch>, Option<NodeId>, Option<Why>, Option<Du
         Event::BidStarted { .. }
         | Event::WishRefused { .. }
         | Event::TooManyMoves { .. }
+        | Event::UplinkLost
+        | Event::UplinkBack
         | Event::Paused
         | Event::Resumed => (None, None, None, None),
     }
@@ -143,6 +145,12 @@ impl Words<'_> {
                 "paused on all candidates: nothing moves by itself until `hotspare resume`".into(),
             ),
             Event::Resumed => (message_id::RESUMED, Notice, "resumed".into()),
+            Event::UplinkLost => (
+                message_id::UPLINK_LOST,
+                Warning,
+                "this node does not reach its clients any more: nothing of its `uplink` answers".into(),
+            ),
+            Event::UplinkBack => (message_id::UPLINK_BACK, Notice, "this node reaches its clients again".into()),
             Event::Shoots { node, silent, left } => {
                 let (name, silent) = (self.name(node), span(silent));
                 let why = match left {
@@ -176,6 +184,9 @@ impl Words<'_> {
             Why::Unclaimed => "the role did not start".into(),
             Why::ServiceFailed => "a service failed for good".into(),
             Why::Failback { to } => format!("{} is preferred and has been ready for a while", self.name(to)),
+            Why::UplinkLost { to } => {
+                format!("this node does not reach its clients any more, and {} does", self.name(to))
+            }
             Why::Unwilling => "this node was named as successor but does not stand by any more".into(),
         }
     }

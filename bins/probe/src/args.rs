@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Asks a service whether it answers as it should, again and again.
 ///
 /// Says that it is ready (sd_notify) after so many good answers in a row, and exits with 1 when so many in a row were bad after
-/// that. As a unit of the primary role, made from `probe` in the configuration, its end makes the node give the role up.
+/// that. As a unit of the primary role, made from `probe` in the configuration, its end makes the node give the role up. As a unit of every
+/// candidate, made from `uplink`, it tells the lease client whether the node reaches its clients.
 #[derive(Debug, Parser)]
 #[command(name = "hotspare-probe", version)]
 pub struct Args {
@@ -25,6 +26,9 @@ pub struct Args {
     /// The group to name in the journal.
     #[arg(long, value_name = "GROUP", default_value = "default")]
     pub group: String,
+    /// Asked on every candidate, whether it reaches its clients: tell the lease client of this node what is known, and go on.
+    #[arg(long, conflicts_with = "once")]
+    pub uplink: bool,
     /// Ask once: exit with 0 if the answer is good, with 1 if it is not.
     #[arg(long)]
     pub once: bool,
@@ -35,6 +39,11 @@ pub struct Args {
 /// What is asked.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Kind {
+    /// Send an ICMP echo request; good if it is answered. Needs CAP_NET_RAW.
+    Ping {
+        #[arg(value_name = "ADDRESS")]
+        address: std::net::IpAddr,
+    },
     /// GET an http:// address; good if the status is 200 to 399. Redirections are not followed.
     Http {
         #[arg(value_name = "URL")]

@@ -1,6 +1,8 @@
 //! hotspare-probe: one question, again and again. The counting is `hotspare_core::probe`.
 
 mod args;
+mod ping;
+mod uplink;
 
 use args::{Args, Kind};
 use hotspare_core::probe::{Tally, Verdict};
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
             };
         }
         journal::init();
-        watch(&args)
+        if args.uplink { uplink::watch(&args) } else { watch(&args) }
     })
 }
 
@@ -69,6 +71,7 @@ fn watch(args: &Args) -> Result<Exit, Failure> {
 /// The probe in few words.
 fn name(kind: &Kind) -> String {
     match kind {
+        Kind::Ping { address } => format!("ping {address}"),
         Kind::Http { url } => format!("http {url}"),
         Kind::Tcp { address } => format!("tcp {address}"),
         Kind::Exec { program, .. } => format!("exec {}", program.display()),
@@ -78,6 +81,7 @@ fn name(kind: &Kind) -> String {
 /// One question; an error says what is bad about the answer.
 fn ask(args: &Args) -> Result<(), String> {
     match &args.kind {
+        Kind::Ping { address } => ping::ping(*address, args.timeout),
         Kind::Http { url } => {
             let config = ureq::Agent::config_builder().timeout_global(Some(args.timeout)).max_redirects(0).build();
             let agent = ureq::Agent::new_with_config(config);

@@ -180,6 +180,7 @@ fn example(node: &str) -> &'static str {
         "candidates" => "candidates \"alpha\" \"beta\"",
         "address" => "address \"192.0.2.10/24\" interface=\"eth0\"",
         "unit" | "standby-unit" => "unit \"nginx.service\"",
+        "uplink" => "uplink \"ping\" \"192.0.2.254\"",
         "probe" => "probe \"http\" \"http://127.0.0.1/health\"",
         "fence" => "fence \"agent\" \"fence_ipmilan\" { option \"ip\" \"203.0.113.5\"; secret \"password\" \"ipmi\"; }",
         "option" => "option \"ip\" \"203.0.113.5\"",

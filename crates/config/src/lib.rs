@@ -123,6 +123,8 @@ pub struct Group {
     pub units: Vec<String>,
     /// What is asked of the service, to find out whether it does its work.
     pub probes: Vec<Probe>,
+    /// What is asked on every candidate, to find out whether it reaches its clients; one that answers is enough.
+    pub uplinks: Vec<Probe>,
     /// The user's units that run on the standby.
     pub standby_units: Vec<String>,
     /// What the primary has, and the others have a copy of.
@@ -232,6 +234,8 @@ pub struct Probe {
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeKind {
+    /// Send an ICMP echo request to this.
+    Ping(IpAddr),
     /// GET this; good from 200 to 399.
     Http(String),
     /// Connect to this.
@@ -268,6 +272,12 @@ impl Group {
     #[must_use]
     pub fn probe_unit(&self, n: usize) -> String {
         self.unit_name(&format!("cluster-probe-{}", n + 1), "service")
+    }
+
+    /// The unit that asks the `n`th of what tells whether this node reaches its clients, counted from 0.
+    #[must_use]
+    pub fn uplink_unit(&self, n: usize) -> String {
+        self.unit_name(&format!("cluster-uplink-{}", n + 1), "service")
     }
 
     /// The unit that has the volume ready while the role is here.

@@ -1,4 +1,4 @@
-//! What a `probe` line must satisfy, and its defaults.
+//! What a `probe` or an `uplink` line must satisfy, and its defaults.
 
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
@@ -12,17 +12,34 @@ const FALL: u32 = 3;
 /// Oftener would be load, rarer would be no probe.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(3600));
 const KINDS: [&str; 3] = ["http", "tcp", "exec"];
+const UPLINK_KINDS: [&str; 4] = ["ping", "tcp", "http", "exec"];
 
 pub fn probes(group: &RawGroup, problems: &mut Vec<Problem>) -> Vec<Probe> {
     if let (Some(probe), true, true) = (group.probes.first(), group.units.is_empty(), group.addresses.is_empty()) {
         let help = "a group without units and addresses is a lock for scripts, and nothing of it runs";
         complain(problems, probe.span, format!("\"{}\" has nothing to probe", group.name.value), help);
     }
-    group.probes.iter().filter_map(|probe| one(probe, problems)).collect()
+    group.probes.iter().filter_map(|probe| one(probe, &KINDS, problems)).collect()
 }
 
-fn one(raw: &RawProbe, problems: &mut Vec<Problem>) -> Option<Probe> {
-    let kind = kind(raw, problems);
+pub fn uplinks(group: &RawGroup, problems: &mut Vec<Problem>) -> Vec<Probe> {
+    if let (Some(uplink), true, true) = (group.uplinks.first(), group.units.is_empty(), group.addresses.is_empty()) {
+        let help = "a group without units and addresses is a lock for scripts, and never moves by itself";
+        complain(problems, uplink.span, format!("\"{}\" has nothing that clients would reach", group.name.value), help);
+    }
+    for user in group.uplinks.iter().filter_map(|uplink| uplink.user.as_ref()) {
+        complain(
+            problems,
+            user.span,
+            "`user` is for probes of the service",
+            "remove this: root asks, without its powers",
+        );
+    }
+    group.uplinks.iter().filter_map(|uplink| one(uplink, &UPLINK_KINDS, problems)).collect()
+}
+
+fn one(raw: &RawProbe, kinds: &[&str], problems: &mut Vec<Problem>) -> Option<Probe> {
+    let kind = kind(raw, kinds, problems);
     let span = |given: &Option<Spanned<Duration>>, default| given.as_ref().map_or(default, |span| span.value);
     let (interval, timeout) = (span(&raw.interval, INTERVAL), span(&raw.timeout, TIMEOUT));
     for (given, what) in [(&raw.interval, "interval"), (&raw.timeout, "timeout")] {
@@ -41,8 +58,13 @@ fn one(raw: &RawProbe, problems: &mut Vec<Problem>) -> Option<Probe> {
     Some(Probe { kind: kind?, interval, timeout, rise, fall, user: raw.user.as_ref().map(|user| user.value.clone()) })
 }
 
-fn kind(raw: &RawProbe, problems: &mut Vec<Problem>) -> Option<ProbeKind> {
+fn kind(raw: &RawProbe, kinds: &[&str], problems: &mut Vec<Problem>) -> Option<ProbeKind> {
     let [kind, target, more @ ..] = raw.words.as_slice() else { return None };
+    if !kinds.contains(&kind.value.as_str()) {
+        let message = format!("there is no probe of \"{}\" here", kind.value);
+        complain(problems, kind.span, message, suggest(&kind.value, kinds));
+        return None;
+    }
     if let (Some(extra), true) = (more.first(), kind.value != "exec") {
         complain(problems, extra.span, format!("a probe of \"{}\" takes one thing to ask", kind.value), "remove this");
     }
@@ -79,9 +101,13 @@ fn kind(raw: &RawProbe, problems: &mut Vec<Problem>) -> Option<ProbeKind> {
             }
             Some(ProbeKind::Exec(words.map(|word| word.value.clone()).collect()))
         }
-        other => {
-            complain(problems, kind.span, format!("there is no probe of \"{other}\""), suggest(other, &KINDS));
-            None
-        }
+        _ => match target.value.parse() {
+            Ok(address) => Some(ProbeKind::Ping(address)),
+            Err(_) => {
+                let help = "an address, for example that of the router: \"192.0.2.254\"";
+                complain(problems, target.span, format!("\"{}\" is not an address", target.value), help);
+                None
+            }
+        },
     }
 }

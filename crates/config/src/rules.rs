@@ -354,6 +354,7 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         volume: None,
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),
         probes: crate::probes::probes(group, problems),
+        uplinks: crate::probes::uplinks(group, problems),
         standby_units: group.standby_units.iter().map(|unit| unit.value.clone()).collect(),
         name,
     }

@@ -66,6 +66,7 @@ pub struct RawGroup {
     pub addresses: Vec<RawAddress>,
     pub units: Vec<Spanned<String>>,
     pub probes: Vec<RawProbe>,
+    pub uplinks: Vec<RawProbe>,
     pub standby_units: Vec<Spanned<String>>,
     pub volumes: Vec<RawVolume>,
 }
@@ -123,7 +124,7 @@ pub struct RawAddress {
 const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
 const VOLUME: [&str; 5] = ["backing", "frontend", "mount", "asynchronous", "abandon"];
 const FORCED: [&str; 3] = ["lost", "back", "votes"];
-const GROUP: [&str; 11] = [
+const GROUP: [&str; 12] = [
     "candidates",
     "outage-budget",
     "failback",
@@ -133,6 +134,7 @@ const GROUP: [&str; 11] = [
     "address",
     "unit",
     "probe",
+    "uplink",
     "standby-unit",
     "volume",
 ];
@@ -310,13 +312,14 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
         addresses: Vec::new(),
         units: Vec::new(),
         probes: Vec::new(),
+        uplinks: Vec::new(),
         standby_units: Vec::new(),
         volumes: Vec::new(),
     };
     let mut once = Once::default();
     for child in node.iter_children() {
         let name = child.name().value();
-        let repeatable = matches!(name, "address" | "unit" | "probe" | "standby-unit" | "volume");
+        let repeatable = matches!(name, "address" | "unit" | "probe" | "uplink" | "standby-unit" | "volume");
         if !GROUP.contains(&name) {
             unknown(child, name, &GROUP, "`group`", problems);
         } else if repeatable || once.first(child, problems) {
@@ -327,12 +330,12 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
     Some(group)
 }
 
-fn probe(node: &KdlNode, problems: &mut Vec<Problem>) -> RawProbe {
+fn probe(node: &KdlNode, takes: &'static str, problems: &mut Vec<Problem>) -> RawProbe {
     only_properties(node, &["interval", "timeout", "rise", "fall", "user"], problems);
     no_children(node, problems);
     RawProbe {
         span: name_span(node),
-        words: arguments(node, (2, usize::MAX), "\"http\", \"tcp\" or \"exec\", and what to ask", problems),
+        words: arguments(node, (2, usize::MAX), takes, problems),
         interval: span_property(node, "interval", problems),
         timeout: span_property(node, "timeout", problems),
         rise: integer_property(node, "rise", problems),
@@ -395,7 +398,10 @@ fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut
         "boot-grace" => group.boot_grace = span_argument(child, problems),
         "hold-down" => group.hold_down = span_argument(child, problems),
         "moves-per-hour" => group.moves_per_hour = number_argument(child, problems),
-        "probe" => group.probes.push(probe(child, problems)),
+        "probe" => group.probes.push(probe(child, "\"http\", \"tcp\" or \"exec\", and what to ask", problems)),
+        "uplink" => {
+            group.uplinks.push(probe(child, "\"ping\", \"tcp\", \"http\" or \"exec\", and what to ask", problems))
+        }
         "volume" => group.volumes.extend(volume(child, problems)),
         "address" => {
             only_properties(child, &["interface"], problems);

@@ -56,6 +56,11 @@ pub enum Ask {
         group: String,
         to: Option<String>,
     },
+    /// Whether this node reaches one of the things that a group's clients come from. For as long as the connection lasts.
+    Uplink {
+        group: String,
+        good: bool,
+    },
     /// A node is about to be switched off: what is known of it now is what a proof will be for. The connection stays open until that
     /// is done; a hang-up proves nothing.
     Fence {

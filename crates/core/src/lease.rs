@@ -24,6 +24,7 @@ mod hold;
 mod proposal;
 mod request;
 mod status;
+mod uplink;
 mod view;
 
 pub use event::{Ended, Event, Why};
@@ -135,6 +136,8 @@ pub enum Input {
     Data(DataConfig),
     /// The volume wants these nodes to have every write before it is acknowledged, and no others (D3, D4).
     InSync(NodeSet),
+    /// Whether this node reaches what its clients come from.
+    Uplink(bool),
     /// Somebody begins to switch this node off: the shell that was told [`Command::Fence`], or an operator. What a proof will be
     /// for, [`Lease::fence_target`] says.
     FenceBegins {
@@ -224,6 +227,8 @@ pub struct Lease {
     phase: Phase,
     standby: bool,
     gate_waiting: bool,
+    /// This node reaches what its clients come from, as far as anybody has said.
+    uplink: bool,
     pause: Pause,
     /// When this node took the role without being asked, within the last hour.
     moves: VecDeque<Stamp>,
@@ -267,6 +272,7 @@ impl Lease {
             phase: Phase::Watching,
             standby: false,
             gate_waiting: false,
+            uplink: true,
             pause: Pause::default(),
             moves: VecDeque::new(),
             abstain_until: None,
@@ -347,6 +353,7 @@ impl Lease {
             Input::Pause(paused) => self.on_pause(paused),
             Input::Data(data) => self.on_data(data),
             Input::InSync(set) => self.on_in_sync(set),
+            Input::Uplink(there) => self.on_uplink(there),
             Input::FenceBegins { node } => self.on_fence_begins(node),
             Input::FenceEnded { target, proven } => self.on_fence_ended(target, proven),
         }

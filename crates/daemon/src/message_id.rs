@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 59] = [
+pub const ALL: [(&str, &str); 61] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -23,6 +23,8 @@ pub const ALL: [(&str, &str); 59] = [
     ("FAILED_WHILE_PAUSED", FAILED_WHILE_PAUSED),
     ("PAUSED", PAUSED),
     ("RESUMED", RESUMED),
+    ("UPLINK_LOST", UPLINK_LOST),
+    ("UPLINK_BACK", UPLINK_BACK),
     ("SHOOTS", SHOOTS),
     ("SHOT", SHOT),
     ("GATE_OPEN", GATE_OPEN),
@@ -84,6 +86,8 @@ pub const NOBODY_LEFT: &str = "c5d31d8b7a6c4cf39eff514a7cc2b6ff";
 pub const FAILED_WHILE_PAUSED: &str = "0f3152e0543b47728e73516a56beda0b";
 pub const PAUSED: &str = "31f5a070a5b16fd0d50776561792cf7c";
 pub const RESUMED: &str = "8ae55f8662b1eb4e7da97411a957007c";
+pub const UPLINK_LOST: &str = "d6e91f0b23044ff1bd70d47472bade07";
+pub const UPLINK_BACK: &str = "2c95f0ccfb7f46b1857b297f8cc32b89";
 pub const SHOOTS: &str = "4564508224424a1a9228d3482f1114f5";
 pub const SHOT: &str = "e8e6eedf4eb0422f96388f6434dafd93";
 pub const GATE_OPEN: &str = "65c10c7d5c215d739cbe95317a377d73";

@@ -84,7 +84,9 @@ impl Lease {
         if ready < better.len() && !self.seen_holder {
             return self.started.plus(self.config.boot_grace); // cold start: the preferred one may still be booting
         }
-        since.plus(self.config.timetable.lease * u32::try_from(ready).expect("few candidates") / 4)
+        // One that reaches the clients goes first.
+        let cut = !self.uplink && self.best_peer().is_some();
+        since.plus(self.config.timetable.lease * (u32::try_from(ready).expect("few candidates") + u32::from(cut)) / 4)
     }
 
     pub(super) fn bid_wake(&self) -> u64 {

@@ -88,6 +88,9 @@ pub enum Event {
     },
     Paused,
     Resumed,
+    /// This node does not reach its clients any more, or does again.
+    UplinkLost,
+    UplinkBack,
     /// Another node is to be switched off: it has been silent, and its lease would run for so much longer.
     Shoots {
         node: NodeId,
@@ -122,6 +125,8 @@ pub enum Why {
     ServiceFailed,
     /// A preferred node is back and the group fails back by itself.
     Failback { to: NodeId },
+    /// This node does not reach its clients, and that one does.
+    UplinkLost { to: NodeId },
     /// Named as successor, but no longer willing.
     Unwilling,
 }

@@ -227,6 +227,7 @@ impl Lease {
         self.yield_again();
         self.consider_refresh();
         self.consider_failback();
+        self.consider_uplink();
     }
 
     /// A stop that somebody's job has undone is asked for anew.

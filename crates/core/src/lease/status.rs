@@ -37,6 +37,7 @@ pub struct Status {
     pub standby: bool,
     /// A hand-over to this node was announced.
     pub expects: bool,
+    pub uplink: bool,
     pub paused: bool,
     /// It took the role too often within an hour.
     pub too_many_moves: bool,
@@ -113,6 +114,7 @@ impl Lease {
             quorum: self.has_quorum(),
             standby: self.standby,
             expects: self.expects(),
+            uplink: self.uplink,
             paused: self.pause.on,
             too_many_moves: self.moved_too_often(),
             abstains_for: self.abstain_until.filter(|_| self.abstains()).map(|until| self.now.longest_until(until)),

@@ -8,4 +8,5 @@ mod expecting;
 mod fencing;
 mod holding;
 mod starting;
+mod uplink;
 mod wishes;

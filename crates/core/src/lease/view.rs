@@ -203,7 +203,7 @@ impl Lease {
             return;
         }
         self.next_hello = self.now.plus(every);
-        let ready = self.willing().then_some(self.life);
+        let ready = (self.willing() && self.uplink).then_some(self.life);
         let holding = match &self.phase {
             Phase::Held(held) => Some(held.tenure.value.epoch),
             _ => None,
