@@ -1,5 +1,5 @@
 # Two nodes and no arbiter, each with a plug that the other one can switch: whoever is proven to be off counts as granted, and nothing else does (F3, F4).
-# lab-config: outage-budget "11s"
+# lab-config: outage-budget "16s"
 import json
 
 from power import Power

@@ -103,7 +103,7 @@ impl Lease {
         let target = match self.outlook() {
             Outlook::Live(live) if live.left <= self.config.timetable.lease / 2 => self.life_of(live),
             // Nobody leads, and the other one of two voters is missing.
-            Outlook::Free if config.votes => self.other_voter(),
+            Outlook::Free if config.votes => self.missing_voter(),
             Outlook::Live(_) | Outlook::Free | Outlook::Unknown => None,
         };
         target.filter(|target| eligible && self.is_silent(target.node, config))
@@ -113,9 +113,12 @@ impl Lease {
     fn silent_voter(&self, config: FenceConfig) -> Option<Fenced> {
         let Phase::Held(held) = &self.phase else { return None };
         let late = self.now.any_past(held.tenure.sent.plus(held.timetable().lease * 5 / 12));
-        // Its fellow is known to be off at the voter that is left; the renewal that shows it is on its way.
-        let late = late && !self.voters.values().any(|view| view.credit);
-        self.other_voter().filter(|target| late && held.ending.is_none() && self.is_silent(target.node, config))
+        self.missing_voter().filter(|target| late && held.ending.is_none() && self.is_silent(target.node, config))
+    }
+
+    /// The other one of two voters, unless this node's own knows already that it is off, and speaks for it.
+    fn missing_voter(&self) -> Option<Fenced> {
+        self.other_voter().filter(|_| !self.voters.values().any(|view| view.credit))
     }
 
     /// The other one of two voters, in the boot in which this node's voter heard it last, which is the one that a proof has to name; the life that led in that boot, if one is recorded: a voter

@@ -50,6 +50,7 @@ impl Lease {
         view.heard = Some(now);
         let (counter, live) = match *message {
             FromVoter::State { promised, accepted, live, fellow } => {
+                view.credit &= fellow == view.fellow; // it is back, in another boot
                 (view.accepted, view.told, view.fellow) = (accepted, Some(now), fellow);
                 (promised.counter, Some(live))
             }

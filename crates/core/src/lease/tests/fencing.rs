@@ -195,6 +195,25 @@ fn f3_one_of_two_leads_alone_when_the_other_is_proven_to_be_off_and_not_before()
     assert!(desk.leases[&B].status().quorum, "what a voter says counts for both");
 }
 
+#[test]
+fn f3_nobody_is_shot_whom_a_voter_knows_to_be_off_and_one_that_was_back_is() {
+    let mut desk = two();
+    desk.cut.insert(B);
+    desk.leases.remove(&B);
+    desk.run(600);
+    let target = shots(&desk)[0].1;
+    desk.gates = false;
+    desk.input(A, Input::FenceEnded { target, proven: true });
+    desk.stop(A, crate::lease::Ended::Stopped); // in the very moment
+    desk.gates = true;
+    desk.run(6000);
+    assert_eq!((desk.leader(), shots(&desk).len()), (Some(A), 1), "its voter speaks for both");
+    desk.voters.get_mut(&A).unwrap().fellow_returned(77);
+    desk.run(3000);
+    let again = shots(&desk);
+    assert_eq!((again.len(), again[1].1.incarnation.boot), (2, 77), "it voted again, and is gone again");
+}
+
 /// What the voter that is left may have forgotten is a lease of that very machine.
 #[test]
 fn f3_a_proof_ends_what_a_voter_that_was_off_may_owe() {
