@@ -162,6 +162,7 @@ fn core() -> Vec<(Seeded, &'static str, &'static str)> {
         core(F::PauseIgnored, "pause", "a paused node bids"),
         core(F::NoAbstention, "give-up", "a node whose service failed bids again at once"),
         core(F::ProofForAnyLife, "F1", "a proof of fencing ends the lease of any life of that node"),
+        core(F::ProofForWhatCameLater, "F1", "a proof is for the life that is known when the shot is over"),
         core(F::UnprovenCounts, "F1", "a fence agent that could not confirm counts as a proof"),
         core(F::IneligibleShoots, "F2", "a node that may not lead shoots"),
         core(F::CreditForAnyBoot, "F3", "a proof that a voter was off in a former boot counts as its vote"),

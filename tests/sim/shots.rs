@@ -40,7 +40,13 @@ impl World {
         if outcome > 1 {
             self.proofs.insert(target);
         }
-        self.told_of_shot((by, boot), group, target, outcome > 1);
+        let proven = outcome > 1;
+        if !self.rng.one_in(4) {
+            return self.told_of_shot((by, boot), group, target, proven);
+        }
+        // It takes long to read that back, and somebody may have pressed the button meanwhile.
+        let after = self.rng.below(span(self.profile.lease) * 6);
+        self.at(self.now + after, Happening::ShotTold { by, boot, group, target, proven });
     }
 
     /// Whoever asked hears of it, when it can.

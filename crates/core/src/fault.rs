@@ -85,6 +85,8 @@ pub enum Fault {
     HandoverBeforeProof,
     /// F1: a proof of fencing is for the life that it names.
     ProofForAnyLife,
+    /// F1: a proof is for what was known when the shot began, and not for what has been learned since.
+    ProofForWhatCameLater,
     /// F1: what a fence agent could not prove is no proof.
     UnprovenCounts,
     /// F2: only a node that may lead, and would, shoots.

@@ -145,6 +145,10 @@ impl Lease {
         if self.fencing.asked != Some(target) {
             return;
         }
+        if taken_out(Fault::ProofForWhatCameLater) {
+            self.on_fence_begins(target.node);
+        }
+        let target = self.fencing.asked.unwrap_or(target);
         self.fencing.asked = None;
         if proven || taken_out(Fault::UnprovenCounts) {
             self.journal(Event::Fenced { node: target.node, left: self.left_of(target.node) });
