@@ -1,5 +1,5 @@
 # Two machines and nobody else: each can switch the other one off, and whoever is proven to be off counts as granted. A third machine that only votes
-# costs less; `hotspare check` says what this one costs. The outage budget gives the devices time: a third of the lease.
+# costs less; `hotspare check` says what this one costs. The outage budget gives the devices time: a sixth of the lease.
 {
   services.hotspare = {
     enable = true;
@@ -44,7 +44,7 @@
         "alpha"
         "beta"
       ];
-      outageBudget = "22s";
+      outageBudget = "36s";
       services = [ "nginx.service" ];
       addresses = [
         {

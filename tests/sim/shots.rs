@@ -11,7 +11,7 @@ impl World {
         let lease = self.profile.lease;
         let rank = u32::try_from(node).expect("few nodes");
         self.profile.fences.then(|| FenceConfig {
-            silence: lease / 2,
+            silence: if self.profile.fence_votes { lease / 4 } else { lease / 2 },
             delay: lease * rank / 8,
             votes: self.profile.fence_votes,
             devices: NodeSet::of(self.candidates()).expect("few nodes"),

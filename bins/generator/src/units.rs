@@ -200,7 +200,7 @@ fn gate(names: &Names) -> String {
          X-RestartIfChanged=false\nX-StopIfChanged=false\n\n\
          [Service]\nType=notify\nNotifyAccess=exec\nRestart=no\nSlice=hotspare.slice\n\
          ExecStart={program}{addresses}\nExecStopPost={program}{addresses} --act prove\n\
-         TimeoutStartSec=180\nTimeoutStopSec=30\nWatchdogSec=10\nWatchdogSignal=SIGKILL\nLimitCORE=0\n\
+         TimeoutStartSec=180\nTimeoutStopSec=30\nWatchdogSec={watchdog}\nWatchdogSignal=SIGKILL\nLimitCORE=0\n\
          LimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\nRuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\n\
          RuntimeDirectoryMode=0755\nUMask=0022\nCapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_BOOT CAP_KILL CAP_IPC_LOCK CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH\n\
          NoNewPrivileges=yes\n{CONFINED}",
@@ -210,6 +210,7 @@ fn gate(names: &Names) -> String {
         names.standby(),
         slice = names.slice(),
         prove = names.prove(),
+        watchdog = hotspare_config::GATE_WATCHDOG.as_secs(),
     )
 }
 

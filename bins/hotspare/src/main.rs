@@ -10,6 +10,7 @@ mod timing;
 
 use args::{Args, Command, Explain};
 use hotspare_control::{Ask, Client, Tell};
+use hotspare_daemon::watchdog::{self, Watchdog};
 use hotspare_daemon::{Exit, Failure, identity, message_id, run};
 use hotspare_wire::Key;
 use std::io::{IsTerminal, Write};
@@ -76,7 +77,8 @@ fn costs(config: &hotspare_config::Config) -> String {
     let mut text = String::new();
     for group in config.groups.iter().filter(|_| config.fence_votes()) {
         let [one, other] = config.voters.as_slice() else { continue };
-        let time = timing::ms(group.timetable.kill().saturating_sub(group.timetable.lease * 5 / 12));
+        // Missed just before a renewal (4/12), silent for a quarter more; then everything has to be done before the kill.
+        let time = timing::ms(group.timetable.kill().saturating_sub(group.timetable.lease * 7 / 12));
         text.push_str(&format!(
             "note: {one} and {other} decide alone: whoever is proven to be off counts as granted. If either dies, the other goes on \
              only once its fence device has switched that one off; {} stops when this takes longer than {time}, and when the \
@@ -147,7 +149,8 @@ fn show_status(json: bool) -> Result<Exit, Failure> {
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&status).map_err(Exit::Software.why("cannot encode"))?));
     } else {
-        print(&status::render(&status, &apply::pending(&status), std::io::stdout().is_terminal()));
+        let dogs = Watchdog::all(Path::new(watchdog::FOLDER));
+        print(&status::render(&status, &apply::pending(&status), &dogs, std::io::stdout().is_terminal()));
     }
     Ok(Exit::Done)
 }

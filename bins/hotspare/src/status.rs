@@ -1,11 +1,12 @@
 //! One screen: who leads, why, who votes, what is missing, what if.
 
 use hotspare_control::{GroupStatus, NodeStatus};
+use hotspare_daemon::watchdog::{self, Watchdog};
 use std::fmt::Write;
 
-/// `status` for a person; `pending`: what of the configuration is not in force; with `colour` for a terminal.
+/// `status` for a person; `pending`: what of the configuration is not in force; `dogs`: this machine's watchdogs; with `colour` for a terminal.
 #[must_use]
-pub fn render(status: &NodeStatus, pending: &[String], colour: bool) -> String {
+pub fn render(status: &NodeStatus, pending: &[String], dogs: &[Watchdog], colour: bool) -> String {
     let paint = Paint(colour);
     let mut text = format!("cluster {}, seen from {}\n", paint.bold(&status.cluster), paint.bold(&status.node));
     if status.paused {
@@ -18,8 +19,12 @@ pub fn render(status: &NodeStatus, pending: &[String], colour: bool) -> String {
         text.push('\n');
         one(group, &paint, &mut text);
     }
-    if !status.fences.is_empty() {
+    if !status.fences.is_empty() || !dogs.is_empty() {
         text.push('\n');
+    }
+    if !dogs.is_empty() {
+        let (armed, words) = watchdog::summary(dogs);
+        let _ = writeln!(text, "self   {}", if armed { words } else { paint.warn(&words) });
     }
     for line in &status.fences {
         let found = match (line.tried_s, line.wrong.as_slice()) {
@@ -163,7 +168,16 @@ default  standby: stands by for beta
 
 fence  beta: can be switched off (tried 2 h ago)
 ";
-        assert_eq!(render(&status, &[], false), expected);
-        assert!(render(&status, &["x has changed".into()], true).contains("\x1b[33mpending: x has changed"));
+        assert_eq!(render(&status, &[], &[], false), expected);
+        let dog = Watchdog {
+            name: "watchdog0".into(),
+            identity: "softdog".into(),
+            armed: true,
+            timeout: std::time::Duration::from_secs(9),
+        };
+        assert!(
+            render(&status, &[], &[dog], false).contains("\nself   watchdog0 (softdog) is armed: 9 s\nfence  beta")
+        );
+        assert!(render(&status, &["x has changed".into()], &[], true).contains("\x1b[33mpending: x has changed"));
     }
 }

@@ -2,7 +2,9 @@
 
 use hotspare_config::Config;
 use hotspare_core::timetable::RHO_PERCENT;
+use hotspare_daemon::watchdog::{self, Watchdog};
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// The timetable of every group, in words.
@@ -39,10 +41,41 @@ pub fn explain(config: &Config) -> String {
         }
         text.push('\n');
     }
+    text.push_str(&backstops(config, &Watchdog::all(Path::new(watchdog::FOLDER))));
     let beat = config.heartbeat;
     let _ = writeln!(text, "heartbeat (a hint, it decides nothing): every {}", ms(beat.interval));
     let _ = writeln!(text, "  {:>9}  of silence: late\n  {:>9}  of silence: dead", ms(beat.late), ms(beat.dead));
     let _ = writeln!(text, "  {:>9}  of grace for a peer that was never heard", ms(beat.boot_grace));
+    text
+}
+
+/// Who acts when the one that keeps the timetable cannot; each stands behind the one before it.
+fn backstops(config: &Config, dogs: &[Watchdog]) -> String {
+    let (gate, daemon) = (hotspare_config::GATE_WATCHDOG.as_secs(), hotspare_config::DAEMON_WATCHDOG.as_secs());
+    let mut text = String::from("if one that keeps this timetable is gone itself\n");
+    let _ = writeln!(
+        text,
+        "       {daemon} s  hotspare-leased hangs: systemd kills it and starts it anew; the gate keeps the times above meanwhile"
+    );
+    let _ = writeln!(
+        text,
+        "     at once  the gate is killed: its ExecStopPost, and cluster-prove.service besides, kill the role and prove it"
+    );
+    let _ = writeln!(text, "      {gate} s  the gate hangs: systemd kills it, and the same follows");
+    let (armed, words) = watchdog::summary(dogs);
+    let _ =
+        writeln!(text, "    {}  process 1 or the kernel hangs: {words}", if armed { "hardware" } else { "   never" });
+    let timeout = dogs.iter().find(|dog| dog.armed).map(|dog| dog.timeout);
+    let late = |group: &&hotspare_config::Group| timeout.is_some_and(|timeout| timeout > group.timetable.believed());
+    for group in config.groups.iter().filter(late) {
+        let _ = writeln!(
+            text,
+            "              it is longer than {} can wait ({}): it frees a machine that hangs, and is no part of its timetable",
+            group.name,
+            ms(group.timetable.believed())
+        );
+    }
+    text.push('\n');
     text
 }
 
@@ -66,5 +99,28 @@ mod tests {
         ] {
             assert!(said.contains(line), "{line:?} is missing in\n{said}");
         }
+    }
+
+    #[test]
+    fn what_stands_behind_the_timetable_and_whether_the_watchdog_fits() {
+        let text = include_str!("../../../kdl-examples/vip-only.kdl");
+        let config = hotspare_config::Config::parse("vip-only.kdl", text).unwrap();
+        let dog = |armed, seconds| super::Watchdog {
+            name: "watchdog0".into(),
+            identity: "iTCO_wdt".into(),
+            armed,
+            timeout: std::time::Duration::from_secs(seconds),
+        };
+        let said = super::backstops(&config, &[dog(true, 10)]);
+        assert!(
+            said.contains("watchdog0 (iTCO_wdt) is armed: 10 s")
+                && said.contains("longer than default can wait (1644 ms)"),
+            "{said}"
+        );
+        assert!(!super::backstops(&config, &[dog(true, 1)]).contains("longer than"));
+        assert!(super::backstops(&config, &[dog(false, 10)]).contains("is not armed"));
+        let unit = include_str!("../../../units/system/hotspare-leased.service");
+        assert!(unit.contains(&format!("WatchdogSec={}\n", hotspare_config::DAEMON_WATCHDOG.as_secs())));
+        assert!(super::backstops(&config, &[]).contains("there is none"));
     }
 }

@@ -38,14 +38,18 @@ pub struct Shots {
     under_way: Vec<Shot>,
 }
 
-/// Whom this node may shoot, and when: after half a lease of silence, and the less a node is preferred the later (F6).
+/// Whom this node may shoot, and when: after half a lease of silence (a quarter where two nodes decide alone), and the less a node is preferred
+/// the later (F6).
 pub fn fencing(config: &Config, me: &Node, group: &Group) -> Option<FenceConfig> {
     let others = config.fenceable().filter(|node| node.id != me.id && group.candidates.contains(&node.name));
     let devices = NodeSet::of(others.map(|node| node.id)).filter(|devices| devices.iter().next().is_some())?;
     let rank = group.candidates.iter().position(|name| *name == me.name).and_then(|rank| u32::try_from(rank).ok());
     let lease = group.timetable.lease;
     let delay = lease * rank.unwrap_or_default() / 8;
-    Some(FenceConfig { silence: lease / 2, delay, votes: config.fence_votes(), devices })
+    // One of two needs the proof before its own lease is over: what its voter does not answer is evidence enough.
+    let votes = config.fence_votes();
+    let silence = if votes { lease / 4 } else { lease / 2 };
+    Some(FenceConfig { silence, delay, votes, devices })
 }
 
 impl Shots {

@@ -31,6 +31,11 @@ pub const PATH: &str = "/etc/hotspare/cluster.kdl";
 /// UDP port of the heartbeat; the arbiter listens on the next one, the lease client on the one after.
 pub const PORT_DEFAULT: u16 = 7400;
 
+/// A gate that has not said for so long that it lives is killed, and its proof given by another process.
+pub const GATE_WATCHDOG: Duration = Duration::from_secs(10);
+/// The same for the daemons that decide; their units are in units/system.
+pub const DAEMON_WATCHDOG: Duration = Duration::from_secs(5);
+
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod journal;
 pub mod message_id;
 pub mod notify;
+pub mod watchdog;
 
 pub use exit::{Exit, Failure, run};
 pub use journal::{Priority, record};

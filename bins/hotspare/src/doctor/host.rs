@@ -3,6 +3,7 @@
 use super::{Report, output};
 use hotspare_config::{Config, Node};
 use hotspare_daemon::identity;
+use hotspare_daemon::watchdog::{self, Watchdog};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -193,20 +194,9 @@ pub fn disk(config: &Config, me: &Node, report: &mut Report) {
 
 /// Process 1 owns the watchdog device: without it nothing ends a kernel that hangs while it holds a lease.
 pub fn watchdog(report: &mut Report) {
-    let span = output("systemctl", &["show", "-p", "RuntimeWatchdogUSec", "--value"]).unwrap_or_default();
-    let device = Path::new("/dev/watchdog0").exists() || Path::new("/dev/watchdog").exists();
-    match (span.trim(), device) {
-        ("" | "0" | "infinity" | "off", true) => {
-            report.warn(
-                "watchdog",
-                "there is a device and nobody arms it: RuntimeWatchdogSec=10 in /etc/systemd/system.conf",
-            );
-        }
-        ("" | "0" | "infinity" | "off", false) => {
-            report
-                .warn("watchdog", "no device: a kernel that hangs keeps its addresses until somebody switches it off");
-        }
-        (span, _) => report.fine("watchdog", format!("armed by process 1, {span}")),
+    match watchdog::summary(&Watchdog::all(Path::new(watchdog::FOLDER))) {
+        (true, text) => report.fine("watchdog", text),
+        (false, text) => report.warn("watchdog", text),
     }
 }
 

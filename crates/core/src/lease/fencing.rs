@@ -94,7 +94,11 @@ impl Lease {
 
     fn is_silent(&self, node: NodeId, config: FenceConfig) -> bool {
         let heard = self.peers.get(&node).map_or(self.started, |peer| peer.heard);
-        self.now.longest_since(heard) > config.silence + config.delay
+        let long_ago = |stamp: Stamp| self.now.longest_since(stamp) > config.silence + config.delay;
+        // One of two that has just come back was heard by this node's voter first; and a machine whose voter answers is alive.
+        let back = self.voters.get(&self.config.me).and_then(|view| view.fellow_since);
+        let voted = self.voters.get(&node).and_then(|view| view.heard);
+        long_ago(heard) && back.is_none_or(long_ago) && voted.is_none_or(long_ago)
     }
 
     /// The holder, if it neither renews nor speaks, and this node may and would lead (F2).

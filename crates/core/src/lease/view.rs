@@ -21,6 +21,8 @@ pub(super) struct VoterView {
     pub credit: bool,
     /// F3: the boot in which it heard its fellow last.
     pub fellow: Option<u64>,
+    /// When that was another one.
+    pub fellow_since: Option<Stamp>,
     pub silent: bool,
 }
 
@@ -50,7 +52,9 @@ impl Lease {
         view.heard = Some(now);
         let (counter, live) = match *message {
             FromVoter::State { promised, accepted, live, fellow } => {
-                view.credit &= fellow == view.fellow; // it is back, in another boot
+                if fellow != view.fellow {
+                    (view.credit, view.fellow_since) = (false, Some(now)); // it is back, in another boot
+                }
                 (view.accepted, view.told, view.fellow) = (accepted, Some(now), fellow);
                 (promised.counter, Some(live))
             }

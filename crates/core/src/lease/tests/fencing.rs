@@ -214,6 +214,20 @@ fn f3_nobody_is_shot_whom_a_voter_knows_to_be_off_and_one_that_was_back_is() {
     assert_eq!((again.len(), again[1].1.incarnation.boot), (2, 77), "it voted again, and is gone again");
 }
 
+/// It boots faster than the next renewal comes.
+#[test]
+fn f3_one_that_has_just_come_back_is_given_time_to_speak() {
+    let mut desk = two();
+    desk.cut.insert(B);
+    desk.leases.remove(&B);
+    desk.run(520);
+    let target = shots(&desk)[0].1;
+    desk.input(A, Input::FenceEnded { target, proven: true });
+    desk.voters.get_mut(&A).unwrap().fellow_returned(77);
+    desk.run(190);
+    assert_eq!(shots(&desk).len(), 1, "its voter has been heard");
+}
+
 /// What the voter that is left may have forgotten is a lease of that very machine.
 #[test]
 fn f3_a_proof_ends_what_a_voter_that_was_off_may_owe() {
