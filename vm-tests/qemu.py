@@ -65,7 +65,6 @@ class Qemu(Nspawn):
     def __init__(self, name: str, number: int, tree: Path, work: Path, log: Log, hosts: str) -> None:
         super().__init__(name, number, tree, work, log, hosts)
         self.folder, self.data_mb = work / name, DATA_MB
-        self.devices: list[str] = []  # what a scenario adds to the machine before it starts
         self.disks = [self.folder / name for name in ("system.img", "data.img", "other.img")]
         self.agent: socket.socket | None = None
         self.heard = b""
@@ -126,7 +125,6 @@ class Qemu(Nspawn):
         for vlan in NETWORKS:
             command += ["-netdev", f"tap,id=n{vlan},ifname={self._veth(vlan)},script=no,downscript=no,vhost=off"]
             command += ["-device", f"virtio-net-pci,netdev=n{vlan},mac=52:54:00:00:{vlan:02x}:{self.number:02x}"]
-        command += self.devices
         command += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
         command += ["-chardev", f"socket,id=lab,path={port},server=off", "-device", "virtserialport,chardev=lab,name=lab"]
         with (self.folder / "qemu.log").open("ab") as said:
