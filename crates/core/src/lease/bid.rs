@@ -220,9 +220,14 @@ impl Lease {
                 self.hold(tenure, self.now.longest_since(self.free_since.unwrap_or(began)));
             }
             Phase::Held(held) => {
+                let before = held.tenure.sent;
                 let Some(chosen) = held.on_accepted(from, ballot, (lease, credit), majority) else { return };
                 let changed = held.tenure.value.copies != chosen.copies;
                 held.set_is_chosen(chosen);
+                let tenure = held.tenure;
+                if tenure.sent != before {
+                    self.out.push(Command::Publish(tenure));
+                }
                 self.forget_proof();
                 if changed {
                     self.tell_copies();

@@ -127,7 +127,8 @@ impl Held {
         }
     }
 
-    /// The value that stands under the new ballot at a majority, once it does.
+    /// The value that stands under the new ballot at a majority, once it does. Whoever accepts it grants its lease from then on (V3), so
+    /// it renews as well, from when it was sent first (H2).
     pub fn on_accepted(
         &mut self,
         from: NodeId,
@@ -137,8 +138,19 @@ impl Held {
     ) -> Option<Value> {
         self.stale.remove(&from); // also the last one, which comes when a majority is complete
         let refresh = self.refresh.as_mut().filter(|refresh| refresh.ballot == ballot)?;
-        refresh.on_accepted(from, lease, credit, majority)?;
-        Some(self.refresh.take()?.accept?.value)
+        let granted = refresh.on_accepted(from, lease, credit, majority)?;
+        let accept = self.refresh.take()?.accept?;
+        if accept.first_sent.both_past(self.tenure.sent) {
+            self.renewed(accept.first_sent, granted);
+            self.round = None; // it was sent before, and its answers would turn the time back
+        }
+        Some(accept.value)
+    }
+
+    /// A majority has granted what was sent at `sent`.
+    fn renewed(&mut self, sent: Stamp, lease: Duration) {
+        self.tenure = Tenure { sent, lease, ..self.tenure };
+        self.attempts = 0;
     }
 }
 
@@ -250,8 +262,7 @@ impl Lease {
         let Some(current) = &mut held.round else { return };
         let Some(lease) = current.on_ack(from, round, granted, majority) else { return };
         let sent = if taken_out(Fault::CountFromAnswer) { self.now } else { current.sent };
-        held.tenure = Tenure { sent, lease, ..held.tenure };
-        held.attempts = 0;
+        held.renewed(sent, lease);
         let tenure = held.tenure;
         self.out.push(Command::Publish(tenure));
     }

@@ -1,6 +1,7 @@
 //! Shooting: whom, when, and what a proof is good for (F1, F2, F6).
 
 use super::desk::*;
+use crate::NodeId;
 use crate::copies::NodeSet;
 use crate::lease::{Command, FenceConfig, Input, LeaseConfig};
 use crate::message::Fenced;
@@ -33,13 +34,14 @@ fn shots(desk: &Desk) -> Vec<(u64, Fenced)> {
 
 fn power_cut(desk: &mut Desk) -> Fenced {
     let incarnation = desk.status(A).tenure.unwrap().incarnation;
-    power_off(desk);
+    lose(desk, A);
     Fenced { node: A, incarnation }
 }
 
-fn power_off(desk: &mut Desk) {
-    desk.cut.insert(A);
-    desk.leases.remove(&A);
+/// A machine without power.
+fn lose(desk: &mut Desk, node: NodeId) {
+    desk.cut.insert(node);
+    desk.leases.remove(&node);
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn f1_a_proof_is_for_what_was_known_when_the_shot_began() {
     let life = desk.status(A).tenure.map(|value| Fenced { node: A, incarnation: value.incarnation }).unwrap();
     desk.input(B, Input::FenceBegins { node: A });
     assert_eq!(desk.leases[&B].fence_target(), Some(life));
-    power_off(&mut desk);
+    lose(&mut desk, A);
     desk.run(100);
     desk.input(B, Input::FenceEnded { target: life, proven: true });
     desk.run(20);
@@ -141,7 +143,7 @@ fn f2_nobody_is_shot_for_a_lease_that_was_given_back() {
     desk.run(2000);
     desk.input(B, Input::Standby(false));
     desk.stop(A, crate::lease::Ended::Stopped);
-    power_off(&mut desk);
+    lose(&mut desk, A);
     desk.run(3000);
     desk.input(B, Input::Standby(true));
     desk.run(100);
@@ -198,8 +200,7 @@ fn f3_one_of_two_leads_alone_when_the_other_is_proven_to_be_off_and_not_before()
 #[test]
 fn f3_nobody_is_shot_whom_a_voter_knows_to_be_off_and_one_that_was_back_is() {
     let mut desk = two();
-    desk.cut.insert(B);
-    desk.leases.remove(&B);
+    lose(&mut desk, B);
     desk.run(600);
     let target = shots(&desk)[0].1;
     desk.gates = false;
@@ -214,12 +215,22 @@ fn f3_nobody_is_shot_whom_a_voter_knows_to_be_off_and_one_that_was_back_is() {
     assert_eq!((again.len(), again[1].1.incarnation.boot), (2, 77), "it voted again, and is gone again");
 }
 
+/// H2: what a majority accepts it also grants, so a value that is proposed again is as good as a renewal.
+#[test]
+fn f3_what_is_agreed_on_with_a_proof_renews_the_lease() {
+    let mut desk = two();
+    lose(&mut desk, B);
+    desk.run(520);
+    let before = desk.published(A).unwrap().sent;
+    desk.input(A, Input::FenceEnded { target: shots(&desk)[0].1, proven: true });
+    assert!(desk.published(A).unwrap().sent.any_past(before.plus(LEASE / 3)), "and not only with the next round");
+}
+
 /// It boots faster than the next renewal comes.
 #[test]
 fn f3_one_that_has_just_come_back_is_given_time_to_speak() {
     let mut desk = two();
-    desk.cut.insert(B);
-    desk.leases.remove(&B);
+    lose(&mut desk, B);
     desk.run(520);
     let target = shots(&desk)[0].1;
     desk.input(A, Input::FenceEnded { target, proven: true });
@@ -251,8 +262,7 @@ fn f3_a_proof_ends_what_a_voter_that_was_off_may_owe() {
 fn f3_a_holder_shoots_the_voter_that_it_needs_before_its_lease_is_over() {
     for proven in [true, false] {
         let mut desk = two();
-        desk.cut.insert(B);
-        desk.leases.remove(&B);
+        lose(&mut desk, B);
         desk.run(600);
         let fired = shots(&desk);
         let [(when, target)] = fired[..] else { panic!("{fired:?}") };
@@ -269,8 +279,7 @@ fn f3_a_holder_shoots_the_voter_that_it_needs_before_its_lease_is_over() {
 #[test]
 fn f3_where_nobody_leads_the_missing_one_of_two_is_shot() {
     let mut desk = two();
-    desk.cut.insert(B);
-    desk.leases.remove(&B);
+    lose(&mut desk, B);
     desk.run(600);
     let target = shots(&desk)[0].1;
     desk.gates = false;
