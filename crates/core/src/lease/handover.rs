@@ -236,18 +236,21 @@ impl Lease {
         self.journal(Event::Abstains { span });
     }
 
+    /// Whether the role is here, has been for a while, and nothing forbids that it leaves without being asked.
+    pub(super) fn may_move_by_itself(&self) -> bool {
+        let Phase::Held(held) = &self.phase else { return false };
+        let settled = held.role_up && self.now.any_past(held.since.plus(self.config.hold_down));
+        settled && !self.pause.on && held.ending.is_none()
+    }
+
     /// Failback, where it is configured: to a preferred candidate that has been ready for a while.
     pub(super) fn consider_failback(&mut self) {
-        let (now, hold_down) = (self.now, self.config.hold_down);
-        let Phase::Held(held) = &self.phase else { return };
-        let settled = held.role_up && now.any_past(held.since.plus(hold_down));
-        if !self.config.failback || self.pause.on || held.ending.is_some() || !settled {
+        if !self.config.failback || !self.may_move_by_itself() {
             return;
         }
         let better = self.config.candidates.iter().take_while(|node| **node != self.config.me);
-        let steady =
-            |node: &&NodeId| self.peers.get(node).is_some_and(|peer| now.any_past(peer.ready_since.plus(hold_down)));
-        let found = better.filter(steady).find_map(|node| Some((*node, self.ready_peer(*node)?)));
+        let found =
+            better.filter(|node| self.is_steady(**node)).find_map(|node| Some((*node, self.ready_peer(*node)?)));
         if let Some((to, life)) = found {
             self.begin_ending(Ending { why: Why::Failback { to }, successor: Some((to, life)), asked_by: None });
         }

@@ -2,8 +2,7 @@
 //! has lost (a router died) moves nothing and keeps nobody from leading (peers.md, pain 8: fencing and moving by ping).
 
 use super::handover::Ending;
-use super::{Event, Lease, Phase, Why};
-use crate::id::NodeId;
+use super::{Event, Lease, Why};
 
 impl Lease {
     pub(super) fn on_uplink(&mut self, there: bool) {
@@ -18,15 +17,10 @@ impl Lease {
     /// Hands over to a candidate that is ready, which it is not without its uplink. The role has been here and that one ready for a
     /// while: two that lose theirs in turns do not play ball.
     pub(super) fn consider_uplink(&mut self) {
-        let Phase::Held(held) = &self.phase else { return };
-        let (now, hold_down) = (self.now, self.config.hold_down);
-        let settled = held.role_up && now.any_past(held.since.plus(hold_down));
-        if self.uplink || self.pause.on || held.ending.is_some() || !settled {
+        if self.uplink || !self.may_move_by_itself() {
             return;
         }
-        let steady =
-            |node: &NodeId| self.peers.get(node).is_some_and(|peer| now.any_past(peer.ready_since.plus(hold_down)));
-        if let Some((to, life)) = self.best_peer().filter(|(node, _)| steady(node)) {
+        if let Some((to, life)) = self.best_peer().filter(|(node, _)| self.is_steady(*node)) {
             self.begin_ending(Ending { why: Why::UplinkLost { to }, successor: Some((to, life)), asked_by: None });
         }
     }

@@ -112,6 +112,12 @@ impl Lease {
         view.ready.filter(|_| fresh)
     }
 
+    /// Whether `peer` has been ready for as long as a role has to stay where it is.
+    pub(super) fn is_steady(&self, peer: NodeId) -> bool {
+        let since = self.peers.get(&peer).map(|peer| peer.ready_since.plus(self.config.hold_down));
+        since.is_some_and(|steady| self.now.any_past(steady))
+    }
+
     /// The preferred one among the other candidates that are ready.
     pub(super) fn best_peer(&self) -> Option<(NodeId, Incarnation)> {
         self.config.candidates.iter().find_map(|node| Some((*node, self.ready_peer(*node)?)))
