@@ -17,13 +17,14 @@ from qemu import Qemu
 REPO = Path(__file__).resolve().parent.parent
 LAB = REPO / ".lab"
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived,jq,postgresql-client"
+    "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived,jq,postgresql-client,fence-agents-ipmilan,openipmi"
 )
 MACHINES = (f"{PACKAGES},{VM_PACKAGES}", "virtual machines")
 SUITE = "trixie"
 NODES = ["alpha", "beta", "witness", "client"]
 VIP4, VIP6 = "192.0.2.100", "2001:db8:1::100"
 PROGRAMS = "hotspare hotspare-arbiter hotspare-fence hotspare-gate hotspare-generator hotspare-heartbeat hotspare-lease hotspare-leased hotspare-probe hotspare-replicate vip-claim"
+LAB_PROGRAMS = ("lab-client", "lab-history", "lab-register", "lab-volume")
 
 CONFIG = """cluster "lab"
 node "alpha" key="{alpha}" {{ link "192.0.2.1"; link "198.51.100.1"; }}
@@ -87,7 +88,7 @@ def prepare(log: Log) -> tuple[Path, Path]:
             raise MachineError("the build failed")
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target")) / "release"
     # Keyed by content, so that a lab that is running keeps the programs it was started with.
-    parts = [target / name for name in [*PROGRAMS.split(), "lab-client", "lab-history", "lab-volume"]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md", REPO / "tests/sim/jobs.txt"]
+    parts = [target / name for name in [*PROGRAMS.split(), *LAB_PROGRAMS]] + sorted(p for p in (REPO / "units").rglob("*") if p.is_file()) + [REPO / "docs/dbus.md", REPO / "docs/operations.md", REPO / "tests/sim/jobs.txt"]
     golden = REPO / "tests/golden/03-socket-and-standby/expected"
     parts += sorted(p for p in golden.rglob("*") if p.is_file() and not p.is_symlink())
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
@@ -97,7 +98,7 @@ def prepare(log: Log) -> tuple[Path, Path]:
         fresh.chmod(0o755)
         environment = {**os.environ, "DESTDIR": str(fresh), "PREFIX": "/usr", "PROGRAMS": PROGRAMS, "FROM": str(target)}
         sh_env(["units/install.sh"], environment)
-        for tool in ("lab-client", "lab-history", "lab-volume"):
+        for tool in LAB_PROGRAMS:
             shutil.copy2(target / tool, fresh / "usr/bin" / tool)
         shutil.copytree(golden, fresh / "usr/share/hotspare-lab/units", symlinks=True)
         shutil.copy2(REPO / "tests/sim/jobs.txt", fresh / "usr/share/hotspare-lab/jobs.txt")
@@ -146,6 +147,7 @@ class Cluster:
             keys[name] = sh(str(binary), "keygen", "--out", str(out)).strip()
         text = CONFIG.format(more=more, **keys)
         for name, machine in self.machines.items():
+            self.disable(machine, "openipmi.service")  # for its simulator alone, which a scenario starts
             if name == "client" or (self.peer is not None and name == "witness"):
                 self.disable(machine, "keepalived.service")
                 continue

@@ -3,7 +3,8 @@
 In rounds: a fresh cluster, a client that asks every 2 ms, fifteen faults of a kind and at moments that the seed decides,
 then everything is put right and it must heal. What fails it: two nodes answering at once (the client's history, laid over
 the tenures that the voters recorded, must be linearizable), an address or a service left where it does not belong, a
-cluster that does not heal.
+cluster that does not heal. Every other round has a volume, and clients who write and read what is on it: that history must be
+linearizable as well.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ import subprocess
 import time
 
 from machine import MachineError, RequestedAssertionFailed
+from volumes import REGISTER, make_copies, registers_are_linearizable, wait_equal, watch_registers
 
 FAULTS = 15
+VOLUME = """    volume "data" { backing "/var/lib/data.img"; frontend "socket"; }
+    unit "register.service"
+"""
 VOTED = "3daf6e340ebce2ba859961111271a64f"  # ARBITER_REGISTER
 
 
@@ -26,6 +31,12 @@ class Round:
         self.stopped: list[tuple[object, str]] = []
         self.cuts = False
         self.by_hand = False
+        self.volume = has_volume(seed)
+        self.killable = ["hotspare-leased", "hotspare-arbiter", "hotspare-heartbeat", "cluster-lease", "cluster-address-1"]
+        self.stoppable = ["hotspare-leased", "hotspare-arbiter", "cluster-lease"]
+        if self.volume:
+            self.killable += ["hotspare-replicate@data", "register"]
+            self.stoppable += ["hotspare-replicate@data"]
 
     def up(self, *machines):
         return [machine for machine in machines if machine.process]
@@ -75,13 +86,13 @@ class Round:
             return f"{node.name}: frozen for a while"
 
     def kill(self):
-        node, unit = self.data(), self.rng.choice(["hotspare-leased", "hotspare-arbiter", "hotspare-heartbeat", "cluster-lease", "cluster-address-1"])
+        node, unit = self.data(), self.rng.choice(self.killable)
         if node.process:
             node.execute(f"systemctl kill -s KILL {unit}.service")
             return f"{node.name}: {unit} killed"
 
     def stop(self):
-        node, unit = self.data(), self.rng.choice(["hotspare-leased", "hotspare-arbiter", "cluster-lease"])
+        node, unit = self.data(), self.rng.choice(self.stoppable)
         if node.process:
             node.execute(f"systemctl kill -s STOP {unit}.service")
             self.stopped.append((node, unit))
@@ -124,9 +135,13 @@ class Round:
             return f"{node.name}: rebooted"
 
     def play(self) -> None:
+        if self.volume:
+            make_copies(self.alpha, self.beta, user="register", unit=REGISTER)
         for machine in self.lab.machines.values():
             machine.start()
         self.calm()
+        if self.volume:
+            watch_registers(self.client)
         self.client.succeed("systemd-run -q --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen --history /tmp/history")
         kinds = [self.crash, self.power_on, self.power_on, self.cut, self.cut_one, self.heal, self.heal, self.freeze, self.kill,
                  self.kill, self.stop, self.go_on, self.job, self.job, self.job, self.switchover, self.reboot]
@@ -143,6 +158,8 @@ class Round:
         self.calm()
         self.client.succeed("systemctl stop watcher")
         self.check()
+        if self.volume:
+            self.did.append(registers_are_linearizable(self.client))
 
     def calm(self) -> None:
         """Whoever was made to be off stands by again, as an operator would make it; then one leads, the other is ready."""
@@ -166,10 +183,17 @@ class Round:
             code, who = self.client.execute("curl -sf --max-time 1 http://vip/who", timeout=20)
             if sorted(roles.values()) == ["primary", "standby"] and code == 0:
                 leader = next(name for name, role in roles.items() if role == "primary")
-                if who.strip() == leader:
+                if who.strip() == leader and self.equal(leader, deadline):
                     return self.nothing_left(leader)
             if time.monotonic() > deadline:
                 raise RequestedAssertionFailed(f"it does not heal: {roles}, the client hears {who.strip()!r}")
+
+    def equal(self, leader: str, deadline: float) -> bool:
+        """The other copy counts and has everything."""
+        if self.volume:
+            nodes = (self.alpha, self.beta) if leader == "alpha" else (self.beta, self.alpha)
+            wait_equal(*nodes, timeout=max(1, int(deadline - time.monotonic())))
+        return True
 
     def nothing_left(self, leader: str) -> None:
         other = self.beta if leader == "alpha" else self.alpha
@@ -204,18 +228,23 @@ class Round:
         self.did.append(f"{len(order)} tenures, {seen['answers']} answers, longest outage {seen['outage_ms']:.0f} ms; {said.strip()}")
 
 
+def has_volume(seed: int) -> bool:
+    return seed % 2 == 1
+
+
 def run(make, minutes: float, seed: int | None) -> int:
     began, number = time.monotonic(), 0
     first = seed if seed is not None else random.SystemRandom().randrange(1 << 30)
     print(f"torture: {minutes:g} minutes from seed {first}", flush=True)
     faults = 0
     while time.monotonic() - began < minutes * 60:
-        lab = make()
-        one = Round(lab, first + number)
+        seed = first + number
+        lab = make(VOLUME if has_volume(seed) else "")
+        one = Round(lab, seed)
         try:
             one.play()
         except (RequestedAssertionFailed, AssertionError, MachineError) as error:
-            print(f"FAILED round {number}, seed {first + number}: {error}")
+            print(f"FAILED round {number}, seed {seed}: {error}")
             for line in one.did:
                 print(f"    {line}")
             for name, machine in lab.machines.items():
@@ -227,6 +256,6 @@ def run(make, minutes: float, seed: int | None) -> int:
             lab.release()
         faults += FAULTS
         number += 1
-        print(f"round {number} (seed {first + number - 1}): " + "; ".join(one.did), flush=True)
+        print(f"round {number} (seed {seed}): " + "; ".join(one.did), flush=True)
     print(f"{number} rounds, {faults} faults, nothing broken in {(time.monotonic() - began) / 60:.1f} minutes")
     return 0

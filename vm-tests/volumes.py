@@ -9,6 +9,14 @@ Description=A user of the volume
 ExecStartPre=/usr/bin/lab-volume find {SOCKET} /var/lib/acknowledged
 ExecStart=/usr/bin/lab-volume write {SOCKET} /var/lib/acknowledged
 """
+REGISTER = f"""[Unit]
+Description=Numbers on the volume, for whoever asks over the network
+[Service]
+Type=notify
+ExecStart=/usr/bin/lab-register serve {SOCKET} 7000
+Restart=on-failure
+RestartSec=100ms
+"""
 
 
 def wait_equal(node, other, ready: bool = True, timeout: int = 60) -> None:
@@ -19,11 +27,11 @@ def wait_equal(node, other, ready: bool = True, timeout: int = 60) -> None:
         node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=timeout)
 
 
-def make_copies(first, other, *more) -> None:
-    """A writer on each node, and copies of an empty volume on the first two; the first has the data."""
+def make_copies(first, other, *more, user: str = "writer", unit: str = WRITER) -> None:
+    """A user of the volume on each node, and copies of an empty one on the first two; the first has the data."""
     for node in (first, other, *more):
         node.start()
-        node.copy_text("/etc/systemd/system/writer.service", WRITER)
+        node.copy_text(f"/etc/systemd/system/{user}.service", unit)
         node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; truncate -s 64M /var/lib/data.img")
     first.succeed("hotspare-replicate create data --first")
     other.succeed("hotspare-replicate create data")
@@ -47,3 +55,16 @@ def nothing_is_lost(node, number: int) -> None:
     """`number` was acknowledged on the node before; what the writer of this one found when it began has it."""
     newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged {number}"))
     node.log_.info(f"{number} records were acknowledged, {newest} were found")
+
+
+def watch_registers(client) -> None:
+    """Somebody writes and reads numbers over the cluster's address from now on."""
+    client.succeed("systemd-run -q --unit=registers -p Type=notify -p TimeoutStopSec=120 lab-register ask 192.0.2.100:7000 /tmp/registers")
+
+
+def registers_are_linearizable(client) -> str:
+    """They stop, and one order explains everything that they were told; how much that was."""
+    client.succeed("systemctl stop registers; systemctl show -P Result registers | grep -x success || ! journalctl -o cat -u registers | tail -n 3 >&2")
+    said = client.succeed("lab-history /tmp/registers", timeout=300)
+    told = [int(line.split()[1]) for line in said.splitlines()]
+    return f"{sum(told)} reads and writes of {len(told)} registers, linearizable"

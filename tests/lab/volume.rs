@@ -3,12 +3,13 @@
 //!
 //! Record n goes to place n modulo [`PLACES`], so each place must hold the newest record that was acknowledged for it, or a newer one.
 
-use std::io::{self, Read, Write};
+mod nbd;
+
+use nbd::{BLOCK, Kind, Volume};
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-const BLOCK: usize = 4096;
 /// 8 MiB: two extents.
 const PLACES: u64 = 2048;
 /// Records that are under way at a time.
@@ -18,56 +19,6 @@ lab-volume write SOCKET FILE  writes until it is killed or fails; FILE holds the
 lab-volume check FILE NUMBER  whether all records up to NUMBER were there, by FILE.found; prints the newest one
 lab-volume read SOCKET        reads everything
 lab-volume size SOCKET        how many bytes there are";
-
-struct Volume(UnixStream);
-
-impl Volume {
-    fn open(path: &str) -> io::Result<Volume> {
-        Ok(Volume::greet(path)?.0)
-    }
-
-    fn size(path: &str) -> io::Result<u64> {
-        Ok(Volume::greet(path)?.1)
-    }
-
-    /// A connection, and how many bytes there are.
-    fn greet(path: &str) -> io::Result<(Volume, u64)> {
-        let mut wire = UnixStream::connect(path)?;
-        let mut greeting = [0; 18];
-        wire.read_exact(&mut greeting)?;
-        wire.write_all(&3_u32.to_be_bytes())?;
-        wire.write_all(&[b"IHAVEOPT".as_slice(), &1_u32.to_be_bytes(), &0_u32.to_be_bytes()].concat())?;
-        let mut export = [0; 10];
-        wire.read_exact(&mut export)?;
-        Ok((Volume(wire), u64::from_be_bytes(*export.first_chunk().expect("longer"))))
-    }
-
-    fn ask(&mut self, kind: u16, handle: u64, place: u64, data: &[u8]) -> io::Result<()> {
-        let length: u32 = if kind == 3 { 0 } else { 4096 };
-        let at = place * BLOCK as u64;
-        let head =
-            [0x2560_9513_u32.to_be_bytes().as_slice(), &[0, 0], &kind.to_be_bytes(), &handle.to_be_bytes()].concat();
-        self.0.write_all(&[head.as_slice(), &at.to_be_bytes(), &length.to_be_bytes(), data].concat())
-    }
-
-    fn answer(&mut self) -> io::Result<u64> {
-        let mut reply = [0; 16];
-        self.0.read_exact(&mut reply)?;
-        let error = u32::from_be_bytes(reply[4..8].try_into().expect("four"));
-        if error != 0 {
-            return Err(io::Error::from_raw_os_error(i32::try_from(error).unwrap_or(5)));
-        }
-        Ok(u64::from_be_bytes(reply[8..].try_into().expect("eight")))
-    }
-
-    fn read(&mut self, place: u64) -> io::Result<Vec<u8>> {
-        self.ask(0, 1, place, &[])?;
-        self.answer()?;
-        let mut block = vec![0; BLOCK];
-        self.0.read_exact(&mut block)?;
-        Ok(block)
-    }
-}
 
 /// A block that no other number makes.
 fn record(number: u64) -> Vec<u8> {
@@ -94,20 +45,20 @@ fn numbers(volume: &mut Volume) -> io::Result<Vec<u64>> {
 }
 
 fn find(socket: &str, file: &str) -> io::Result<()> {
-    let found = numbers(&mut Volume::open(socket)?)?;
+    let found = numbers(&mut Volume::open(socket)?.0)?;
     let _ = std::fs::rename(file, format!("{file}.before"));
     std::fs::write(format!("{file}.found"), found.iter().map(|number| format!("{number}\n")).collect::<String>())
 }
 
 fn write(socket: &str, file: &str) -> io::Result<()> {
-    let mut volume = Volume::open(socket)?;
+    let (mut volume, _) = Volume::open(socket)?;
     let mut next = numbers(&mut volume)?.into_iter().max().unwrap_or(0) + 1;
     let noted = std::fs::File::create(file)?;
     // All before are there: they were just read, and the first flush covers them.
     let (mut done, mut under_way) = (next - 1, std::collections::BTreeSet::new());
     loop {
         while (under_way.len() as u64) < DEPTH {
-            volume.ask(1, next, next % PLACES, &record(next))?;
+            volume.ask(Kind::Write, next, next % PLACES, &record(next))?;
             under_way.insert(next);
             next += 1;
         }
@@ -121,8 +72,7 @@ fn write(socket: &str, file: &str) -> io::Result<()> {
             while !under_way.is_empty() {
                 under_way.remove(&volume.answer()?);
             }
-            volume.ask(3, 0, 0, &[])?;
-            volume.answer()?;
+            volume.flush()?;
         }
     }
 }
@@ -146,8 +96,8 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["find", socket, file] => find(socket, file),
         ["write", socket, file] => write(socket, file),
-        ["size", socket] => Volume::size(socket).map(|size| println!("{size}")),
-        ["read", socket] => Volume::open(socket).and_then(|mut volume| numbers(&mut volume)).map(drop),
+        ["size", socket] => Volume::open(socket).map(|(_, size)| println!("{size}")),
+        ["read", socket] => Volume::open(socket).and_then(|(mut volume, _)| numbers(&mut volume)).map(drop),
         ["check", file, number] => match number.trim().parse() {
             Ok(number) => check(file, number).map(|newest| println!("{newest}")),
             Err(_) => Err(io::Error::other(format!("{number:?} is no number"))),

@@ -1,0 +1,47 @@
+# What clients are told about data on a volume is what one register would have told them, whichever node answers: handed over, killed, without
+# power, cut off, frozen. The same checker refuses the same history with one answer changed.
+# lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "register.service"
+from volumes import REGISTER, make_copies, registers_are_linearizable, wait_equal, watch_registers
+
+make_copies(alpha, beta, user="register", unit=REGISTER)
+start_all()
+alpha.wait_for_unit("cluster-up.service")
+wait_equal(alpha, beta)
+watch_registers(client)
+
+with subtest("handed over"):
+    alpha.succeed("hotspare switchover")
+    beta.wait_for_unit("cluster-up.service")
+    wait_equal(beta, alpha)
+
+with subtest("the engine and the service are killed"):
+    beta.succeed("systemctl kill -s KILL hotspare-replicate@data; systemctl kill -s KILL register")
+    beta.wait_for_unit("register.service")
+    wait_equal(beta, alpha)
+
+with subtest("the primary loses its power"):
+    beta.crash()
+    alpha.wait_for_unit("cluster-up.service")
+    beta.start()
+    wait_equal(alpha, beta)
+
+with subtest("the primary is cut off, and answers nobody"):
+    alpha.block()
+    beta.wait_for_unit("cluster-up.service")
+    alpha.unblock()
+    wait_equal(beta, alpha)
+
+with subtest("the primary stands still, and wakes up when another one leads"):
+    beta.freeze()
+    alpha.wait_for_unit("cluster-up.service")
+    beta.thaw()
+    wait_equal(alpha, beta)
+
+with subtest("one order explains what all clients were told"):
+    log.info(registers_are_linearizable(client))
+
+with subtest("and none explains it when one answer is another one"):
+    # The last read of the first register, which was written to long before: what was there once is there again.
+    client.succeed("""jq -c -s '(map(select(.key == "0" and .op == "write" and .to != null)) | .[1].value) as $old
+        | (map(.key == "0" and .op == "read") | rindex(true)) as $last | .[$last].value = $old | .[]' /tmp/registers > /tmp/wrong""")
+    assert "NOT linearizable" in client.fail("lab-history /tmp/wrong")
