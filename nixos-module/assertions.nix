@@ -25,8 +25,8 @@ let
     let
       here = "${at}.groups.${name}";
       strangers = lib.subtractLists (lib.attrNames cfg.nodes) group.candidates;
-      mounted = lib.filter (volume: volume.mount != null) (lib.attrValues group.volumes);
-      places = map (volume: volume.mount.path) mounted;
+      mounted = lib.filter (disk: disk.mount != null) (lib.attrValues group.volumes ++ group.shared);
+      places = map (disk: disk.mount.path) mounted;
       taken = lib.filter (place: config.fileSystems ? ${place}) places;
       unclear = lib.filter (
         probe:
@@ -45,7 +45,7 @@ let
       }
       {
         assertion = taken == [ ];
-        message = "${here}.volumes mounts ${lib.concatStringsSep ", " taken}, and so does fileSystems, on every node and at boot: remove it there.";
+        message = "${here} mounts ${lib.concatStringsSep ", " taken}, and so does fileSystems, on every node and at boot: remove it there.";
       }
       {
         assertion = unclear group.probes == [ ];

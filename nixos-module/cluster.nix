@@ -59,6 +59,20 @@ let
       user = it.user or null;
     } [ ];
 
+  mount =
+    it:
+    if it == null then
+      [ ]
+    else
+      [
+        (node "mount" [ it.path ] {
+          type = it.fsType;
+          options = if it.options == [ ] then null else builtins.concatStringsSep "," it.options;
+        } [ ])
+      ];
+
+  shared = it: node "shared" [ it.device ] { } (mount it.mount);
+
   volume =
     name: it:
     node "volume" [ name ] { } (
@@ -87,17 +101,7 @@ let
             } [ ])
           ]
       )
-      ++ (
-        if it.mount == null then
-          [ ]
-        else
-          [
-            (node "mount" [ it.mount.path ] {
-              type = it.mount.fsType;
-              options = if it.mount.options == [ ] then null else builtins.concatStringsSep "," it.mount.options;
-            } [ ])
-          ]
-      )
+      ++ mount it.mount
     );
 
   address = it: node "address" [ it.address ] { inherit (it) interface; } [ ];
@@ -112,6 +116,7 @@ let
       ++ line "hold-down" it.holdDown
       ++ line "moves-per-hour" it.movesPerHour
       ++ named volume it.volumes
+      ++ map shared it.shared
       ++ each "unit" it.services
       ++ map (probe "probe") it.probes
       ++ map (probe "uplink") it.uplinks

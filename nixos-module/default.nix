@@ -41,7 +41,10 @@ let
   allVolumes = lib.concatMap (group: lib.attrNames group.volumes) (lib.attrValues cfg.groups);
   volumes = lib.concatMap (group: lib.attrNames group.volumes) (lib.attrValues mine);
   mounts = lib.concatMap (
-    group: lib.filter (mount: mount != null) (map (volume: volume.mount) (lib.attrValues group.volumes))
+    group:
+    lib.filter (mount: mount != null) (
+      map (disk: disk.mount) (lib.attrValues group.volumes ++ group.shared)
+    )
   ) (lib.attrValues mine);
 
   credentials = [

@@ -137,6 +137,19 @@ let
     };
   };
 
+  shared.options = {
+    device = mkOption {
+      type = types.strMatching "/dev/[^[:space:]]+";
+      description = "A whole disk that all candidates see, by a name that stays.";
+      example = "/dev/disk/by-id/wwn-0x60014051a2b3c4d5";
+    };
+    mount = mkOption {
+      type = types.nullOr (types.submodule mount);
+      default = null;
+      description = "The file system on it, mounted on the primary before the group's services start.";
+    };
+  };
+
   mount.options = {
     path = mkOption {
       type = types.path;
@@ -150,7 +163,7 @@ let
         "btrfs"
       ];
       default = "ext4";
-      description = "What {command}`hotspare-replicate create --format` made.";
+      description = "Which file system it is; that of a volume was made by {command}`hotspare-replicate create --format`.";
     };
     options = mkOption {
       type = types.listOf types.str;
@@ -206,6 +219,11 @@ let
       type = types.attrsOf (types.submodule volume);
       default = { };
       description = "A block device with a copy on every candidate (one for each group, so far).";
+    };
+    shared = mkOption {
+      type = types.listOf (types.submodule shared);
+      default = [ ];
+      description = "Disks that all candidates see. Whoever takes the role takes the right to write from all others first, by a persistent reservation (SCSI-3 or NVMe).";
     };
   };
 in

@@ -20,7 +20,7 @@ from pathlib import Path
 from machine import Log, MachineError
 from nspawn import NETWORKS, Nspawn, sh
 
-PACKAGES = "dmsetup,linux-image-amd64,initramfs-tools,zstd,e2fsprogs,xfsprogs,postgresql,fio,drbd-utils"
+PACKAGES = "dmsetup,open-iscsi,sg3-utils,linux-image-amd64,initramfs-tools,zstd,e2fsprogs,xfsprogs,postgresql,fio,drbd-utils"
 MEMORY_MB = 1024
 DATA_MB = 128
 # What a fresh system starts and a test does not need; an emulated processor is slow.

@@ -16,6 +16,9 @@ _hotspare__fence() {
             ",$1")
                 cmd="hotspare__fence"
                 ;;
+            hotspare__fence,claim)
+                cmd="hotspare__fence__subcmd__claim"
+                ;;
             hotspare__fence,confirm)
                 cmd="hotspare__fence__subcmd__confirm"
                 ;;
@@ -39,6 +42,9 @@ _hotspare__fence() {
                 ;;
             hotspare__fence,test)
                 cmd="hotspare__fence__subcmd__test"
+                ;;
+            hotspare__fence__subcmd__help,claim)
+                cmd="hotspare__fence__subcmd__help__subcmd__claim"
                 ;;
             hotspare__fence__subcmd__help,confirm)
                 cmd="hotspare__fence__subcmd__help__subcmd__confirm"
@@ -71,8 +77,30 @@ _hotspare__fence() {
 
     case "${cmd}" in
         hotspare__fence)
-            opts="-h --config --node --help off on reboot confirm status list test help"
+            opts="-h --config --node --help off on reboot confirm status list test claim help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__fence__subcmd__claim)
+            opts="-h --config --node --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -119,8 +147,22 @@ _hotspare__fence() {
             return 0
             ;;
         hotspare__subcmd__fence__subcmd__help)
-            opts="off on reboot confirm status list test help"
+            opts="off on reboot confirm status list test claim help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__fence__subcmd__help__subcmd__claim)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

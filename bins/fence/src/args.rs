@@ -56,4 +56,10 @@ pub enum Act {
         #[arg(value_name = "NODE")]
         target: Option<String>,
     },
+    /// Take the right to write to a shared disk away from all other nodes, by a persistent reservation (SCSI-3 or NVMe). The units of a group
+    /// with a `shared` disk do so when its role starts; exits with 0 if nobody else of the cluster can write to it any more.
+    Claim {
+        #[arg(value_name = "DEVICE")]
+        device: PathBuf,
+    },
 }

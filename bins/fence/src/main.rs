@@ -5,6 +5,7 @@ mod cluster;
 mod device;
 mod metadata;
 mod plan;
+mod reservation;
 
 use args::{Act, Args};
 use cluster::Shot;
@@ -15,6 +16,7 @@ use hotspare_daemon::exit::yes_or_no;
 use hotspare_daemon::watchdog::{self, Watchdog};
 use hotspare_daemon::{Exit, Failure, Priority, clock, identity, journal, message_id, run};
 use plan::Proof;
+use reservation::Disk;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
             Act::Confirm { target, reason } => confirm(&config, target, reason, &me()?.name),
             Act::Status { target } => status(&of(&config, target.as_deref())?),
             Act::List => list(&config),
+            Act::Claim { device } => claim(&config, device, &me()?.name),
             Act::Test { target } => test(&of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str())),
         }
     })
@@ -131,6 +134,19 @@ fn confirm(config: &Config, target: &str, reason: &str, me: &str) -> Result<Exit
     let message = format!("{} is off, says uid {uid}: {reason}", node.name);
     let fields = [("PEER", node.name.clone()), ("PROOF", proof), ("UID", uid), ("REASON", reason.to_owned())];
     tell(message_id::FENCED, Priority::Warning, message, &fields);
+    Ok(Exit::Done)
+}
+
+/// Nobody but this node writes to `device` from now on.
+fn claim(config: &Config, device: &Path, me: &str) -> Result<Exit, Failure> {
+    let key = |name: &str| reservation::key(&config.cluster, name);
+    let others: Vec<(&str, u64)> = config.nodes.iter().map(|node| (node.name.as_str(), key(&node.name))).collect();
+    let failed = |why: String| Failure::new(Exit::No, format!("{}: {why}", device.display()));
+    let mut disk = Disk::open(device).map_err(failed)?;
+    let lost = reservation::claim(&mut disk, key(me), &others).map_err(failed)?;
+    disk.forget().map_err(failed)?;
+    let from = if lost.is_empty() { "nobody".into() } else { lost.join(", ") };
+    println!("{}: only {me} can write to it now (taken from: {from})", device.display());
     Ok(Exit::Done)
 }
 

@@ -4,7 +4,7 @@
 //! Gate and `vip-claim` start while clients wait, so their sandbox has no mount namespace: setting one up costs more
 //! time than the two programs need for all they do. They are confined by capabilities instead.
 
-use hotspare_config::{Config, Frontend, Group, Mount, Probe, ProbeKind, Volume};
+use hotspare_config::{Config, Frontend, Group, Mount, Probe, ProbeKind, SharedDisk, Volume};
 use std::collections::BTreeMap;
 
 /// Where the programs are.
@@ -86,16 +86,27 @@ pub fn of_group(group: &Group) -> Files {
     for (what, condition, target) in [("take", "PathExists", names.primary()), ("yield", "PathChanged", names.give())] {
         files.insert(names.path(what), path(&names, (what, condition), &target));
     }
-    let volume = group.volume_unit();
-    let mount = group.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
+    let storage = storage(group);
     for (n, unit) in group.units.iter().enumerate() {
-        let before = n.checked_sub(1).map(|n| &group.units[n]).or(mount.as_ref()).or(volume.as_ref());
+        let before = n.checked_sub(1).map_or(storage.as_slice(), |n| &group.units[n..=n]);
         files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, before));
     }
-    if let (Some(unit), Some(volume)) = (&volume, &group.volume) {
+    if let (Some(unit), Some(volume)) = (group.volume_unit(), &group.volume) {
         files.insert(unit.clone(), volume_unit(&names, volume));
         if let Some(mount) = &volume.mount {
-            files.insert(mount.unit(), mount_unit(&names, (volume, unit), mount));
+            let device = format!("/dev/hotspare/{}", volume.name);
+            let text = mount_unit(&names, (&device, &unit, &open_volume(volume)), mount);
+            files.insert(mount.unit(), text);
+        }
+    }
+    for (n, disk) in group.shared.iter().enumerate() {
+        files.insert(group.disk_unit(n), disk_unit(&names, n, disk));
+        if let Some(mount) = &disk.mount {
+            let device = disk.device.to_string_lossy();
+            files.insert(
+                mount.unit(),
+                mount_unit(&names, (&device, &group.disk_unit(n), &claimed_disk(group, n)), mount),
+            );
         }
     }
     for unit in &group.standby_units {
@@ -146,12 +157,19 @@ fn header(what: &str) -> String {
     format!("# {what}.\n# Made by hotspare-generator from the cluster configuration; changes here are lost.\n\n")
 }
 
-/// The volume, units, addresses and probes, in the order in which they start.
+/// The volume, the disks, and what is mounted from them.
+fn storage(group: &Group) -> Vec<String> {
+    let on_volume = group.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
+    let disks = group.shared.iter().enumerate();
+    let disks = disks.flat_map(|(n, disk)| [Some(group.disk_unit(n)), disk.mount.as_ref().map(Mount::unit)]);
+    group.volume_unit().into_iter().chain(on_volume).chain(disks.flatten()).collect()
+}
+
+/// The storage, units, addresses and probes, in the order in which they start.
 fn everything(group: &Group, addresses: &[String]) -> String {
     let probes = (0..group.probes.len()).map(|n| group.probe_unit(n));
     let units = group.units.iter().chain(addresses).cloned();
-    let mount = group.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
-    group.volume_unit().into_iter().chain(mount).chain(units).chain(probes).collect::<Vec<_>>().join(" ")
+    storage(group).into_iter().chain(units).chain(probes).collect::<Vec<_>>().join(" ")
 }
 
 fn primary(names: &Names, addresses: &[String]) -> String {
@@ -299,11 +317,11 @@ fn enter(names: &Names) -> String {
 /// The drop-in of a user's unit: it runs only behind an open gate, and dies with it. The primary target *wants* it, because a
 /// restart of a unit restarts what requires it, and with that the whole role. A failed start is told by OnFailure=; a stop by
 /// hand is an operator's own business (PropagatesStopTo= would act on every crash as well: tried).
-fn primary_unit(names: &Names, unit: &str, after: Option<&String>) -> String {
+fn primary_unit(names: &Names, unit: &str, after: &[String]) -> String {
     let gate = names.gate();
     // Not `Requires=`: a unit that is enabled elsewhere would fail at every boot of a standby, instead of not being started.
-    let needs = names.0.volume.as_ref().map(behind_the_volume).unwrap_or_default();
-    let after = after.map(|unit| format!(" {unit}")).unwrap_or_default();
+    let needs = behind_the_storage(names.0);
+    let after: String = after.iter().map(|unit| format!(" {unit}")).collect();
     let mut text = format!(
         "{}[Unit]\n{assert}{needs}After={gate}{after}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n",
         header("This unit belongs to the primary role: it cannot be started elsewhere"),
@@ -357,28 +375,64 @@ fn volume_unit(names: &Names, volume: &Volume) -> String {
     )
 }
 
-/// What a unit that uses the volume finds when it starts.
-fn behind_the_volume(volume: &Volume) -> String {
-    let open = format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name);
-    let mounted = volume.mount.as_ref().map(|mount| format!("AssertPathIsMountPoint={}\n", mount.place));
-    open + &mounted.unwrap_or_default()
+fn open_volume(volume: &Volume) -> String {
+    format!("AssertPathExists=/run/hotspare-replicate/{}.open\n", volume.name)
 }
 
-/// The file system on the volume. Without the default dependencies: it is not one of the machine's own, and comes long after them.
-fn mount_unit(names: &Names, (volume, unit): (&Volume, &str), mount: &Mount) -> String {
+fn claimed_disk(group: &Group, n: usize) -> String {
+    format!("AssertPathExists=/run/hotspare-disk/{}-{}\n", group.name, n + 1)
+}
+
+/// What a unit that uses the volume or a disk finds when it starts.
+fn behind_the_storage(group: &Group) -> String {
+    let mounted =
+        |mount: &Option<Mount>| mount.as_ref().map(|mount| format!("AssertPathIsMountPoint={}\n", mount.place));
+    let volume = group.volume.iter().map(|volume| open_volume(volume) + &mounted(&volume.mount).unwrap_or_default());
+    let disks = group.shared.iter().enumerate();
+    let disks = disks.map(|(n, disk)| claimed_disk(group, n) + &mounted(&disk.mount).unwrap_or_default());
+    volume.chain(disks).collect()
+}
+
+/// Takes the right to write to a shared disk away from everybody else, before anything reads from it. The directory is there as long as
+/// this is active, and what needs the disk looks for it.
+fn disk_unit(names: &Names, n: usize, disk: &SharedDisk) -> String {
+    let (gate, group) = (names.gate(), names.name());
+    let device = disk.device.to_string_lossy();
+    format!(
+        "{}[Unit]\nDescription=Disk {shown} of the group {group}\nDocumentation=man:hotspare-fence(8)\n{assert}After={gate}\n\
+         StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{group}.service\nIgnoreOnIsolate=yes\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nSlice={}\nExecStart={BINDIR}/hotspare-fence claim {}\n\
+         RuntimeDirectory=hotspare-disk/{group}-{}\nTimeoutStartSec=30\nTimeoutStopSec=5\nLimitCORE=0\n\
+         CapabilityBoundingSet=CAP_SYS_ADMIN CAP_DAC_OVERRIDE\nNoNewPrivileges=yes\n{CONFINED}",
+        header("Nobody else can write to the disk once this has started"),
+        names.primary(),
+        names.slice(),
+        word(&device),
+        n + 1,
+        shown = device.replace('%', "%%"),
+        assert = behind_the_gate(names),
+    )
+}
+
+/// A file system of the role. Without the default dependencies: it is not one of the machine's own, and comes long after them.
+fn mount_unit(names: &Names, (device, unit, ready): (&str, &str, &str), mount: &Mount) -> String {
     let gate = names.gate();
     let options = mount.options.as_ref().map(|options| format!("Options={options}\n")).unwrap_or_default();
+    let (of, what, page) = match device.strip_prefix("/dev/hotspare/") {
+        Some(volume) => (format!("the volume {volume}"), "volume", "hotspare-replicate"),
+        None => (device.replace('%', "%%"), "disk", "hotspare-fence"),
+    };
     format!(
-        "{}[Unit]\nDescription=File system of the volume {name}\nDocumentation=man:hotspare-replicate(8)\n{assert}\
-         AssertPathExists=/run/hotspare-replicate/{name}.open\nDefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n\
+        "{}[Unit]\nDescription=File system of {of}\nDocumentation=man:{page}(8)\n{assert}\
+         {ready}DefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n\
          After={gate} {unit}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
-         [Mount]\nWhat=/dev/hotspare/{name}\nWhere={}\nType={}\n{options}TimeoutSec=60\n",
-        header("The file system on the volume: behind it, and before everything that uses it"),
+         [Mount]\nWhat={}\nWhere={}\nType={}\n{options}TimeoutSec=60\n",
+        header(&format!("The file system on the {what}: behind it, and before everything that uses it")),
         names.primary(),
         names.name(),
+        device.replace('%', "%%"),
         mount.place,
         mount.kind,
-        name = volume.name,
         assert = behind_the_gate(names),
     )
 }

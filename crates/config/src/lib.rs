@@ -8,6 +8,7 @@
 //! Parsing takes a `&str`; only [`load`] touches a file.
 #![forbid(unsafe_code)]
 
+mod disks;
 mod fences;
 mod fields;
 mod probes;
@@ -134,6 +135,16 @@ pub struct Group {
     pub standby_units: Vec<String>,
     /// What the primary has, and the others have a copy of.
     pub volume: Option<Volume>,
+    /// Disks that all candidates see, and that only the primary may write to.
+    pub shared: Vec<SharedDisk>,
+}
+
+/// A whole disk on a SAN: iSCSI, Fibre Channel, NVMe over fabrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedDisk {
+    pub device: PathBuf,
+    /// The file system on it.
+    pub mount: Option<Mount>,
 }
 
 /// A block device with a copy on each candidate.
@@ -198,7 +209,7 @@ pub enum Frontend {
     Socket,
 }
 
-/// Where the file system on a volume is mounted.
+/// Where a file system is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     pub place: String,
@@ -289,6 +300,12 @@ impl Group {
     #[must_use]
     pub fn volume_unit(&self) -> Option<String> {
         self.volume.as_ref().map(|volume| format!("hotspare-volume@{}.service", volume.name))
+    }
+
+    /// The unit that has the `n`th shared disk reserved while the role is here, counted from 0.
+    #[must_use]
+    pub fn disk_unit(&self, n: usize) -> String {
+        self.unit_name(&format!("cluster-disk-{}", n + 1), "service")
     }
 
     /// A group that runs nothing is a lock for scripts: taken only by `hotspare-lease hold`.

@@ -66,6 +66,8 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
     });
     let name = cluster.as_deref().unwrap_or_default();
     crate::volumes::volumes(name, &raw.groups, port.unwrap_or(PORT_DEFAULT), &mut groups, problems);
+    crate::disks::shared(&raw.groups, &mut groups, problems);
+    crate::disks::places(&raw.groups, problems);
     Some(Config {
         cluster: cluster?,
         port: port?,
@@ -352,6 +354,7 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         hold_down: group.hold_down.as_ref().map_or(HOLD_DOWN, |down| down.value),
         addresses: group.addresses.iter().filter_map(|address| one_address(address, problems)).collect(),
         volume: None,
+        shared: Vec::new(),
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),
         probes: crate::probes::probes(group, problems),
         uplinks: crate::probes::uplinks(group, problems),
@@ -379,8 +382,9 @@ fn good_unit(unit: &Spanned<String>, problems: &mut Vec<Problem>) {
         (format!("\"{name}\" is not the name of a unit"), "for example \"nginx.service\"".into())
     } else if name.ends_with(".mount") || name.ends_with(".automount") {
         (
-            format!("\"{name}\": a file system that moves is on a volume"),
-            "leave it out, and write `mount \"/srv/data\" type=\"ext4\"` into the group's `volume`".into(),
+            format!("\"{name}\": a file system that moves is on a volume, or on a shared disk"),
+            "leave it out, and write `mount \"/srv/data\" type=\"ext4\"` into the group's `volume` or `shared` disk"
+                .into(),
         )
     } else if [".slice", ".scope", ".swap", ".device"].iter().any(|kind| name.ends_with(kind)) {
         (format!("\"{name}\" is no unit that a role can start"), format!("one that ends in {}", SUFFIXES.join(", ")))

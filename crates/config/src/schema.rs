@@ -69,6 +69,12 @@ pub struct RawGroup {
     pub uplinks: Vec<RawProbe>,
     pub standby_units: Vec<Spanned<String>>,
     pub volumes: Vec<RawVolume>,
+    pub shared: Vec<RawDisk>,
+}
+
+pub struct RawDisk {
+    pub device: Spanned<String>,
+    pub mounts: Vec<RawMount>,
 }
 
 pub struct RawBacking {
@@ -124,7 +130,7 @@ pub struct RawAddress {
 const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
 const VOLUME: [&str; 5] = ["backing", "frontend", "mount", "asynchronous", "abandon"];
 const FORCED: [&str; 3] = ["lost", "back", "votes"];
-const GROUP: [&str; 12] = [
+const GROUP: [&str; 13] = [
     "candidates",
     "outage-budget",
     "failback",
@@ -137,6 +143,7 @@ const GROUP: [&str; 12] = [
     "uplink",
     "standby-unit",
     "volume",
+    "shared",
 ];
 
 /// Reads `text` as KDL and sorts it into [`Raw`]; `None` if it is not KDL at all.
@@ -315,11 +322,12 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
         uplinks: Vec::new(),
         standby_units: Vec::new(),
         volumes: Vec::new(),
+        shared: Vec::new(),
     };
     let mut once = Once::default();
     for child in node.iter_children() {
         let name = child.name().value();
-        let repeatable = matches!(name, "address" | "unit" | "probe" | "uplink" | "standby-unit" | "volume");
+        let repeatable = matches!(name, "address" | "unit" | "probe" | "uplink" | "standby-unit" | "volume" | "shared");
         if !GROUP.contains(&name) {
             unknown(child, name, &GROUP, "`group`", problems);
         } else if repeatable || once.first(child, problems) {
@@ -372,13 +380,7 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
                 no_children(child, problems);
                 frontend = arguments(child, (1, 1), "\"ublk\", \"nbd\" or \"socket\"", problems).pop();
             }
-            "mount" => {
-                only_properties(child, &["type", "options"], problems);
-                no_children(child, problems);
-                let [kind, options] = ["type", "options"].map(|key| property(child, key, problems));
-                let place = arguments(child, (1, 1), "the directory", problems).pop();
-                mounts.extend(place.map(|place| RawMount { place, kind, options }));
-            }
+            "mount" => mounts.extend(mount(child, problems)),
             "backing" => {
                 only_properties(child, &["node", "metadata"], problems);
                 no_children(child, problems);
@@ -392,6 +394,27 @@ fn volume(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawVolume> {
     Some(RawVolume { name: name?, backings, frontend, mounts, abandon, asynchronous })
 }
 
+fn mount(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawMount> {
+    only_properties(node, &["type", "options"], problems);
+    no_children(node, problems);
+    let [kind, options] = ["type", "options"].map(|key| property(node, key, problems));
+    let place = arguments(node, (1, 1), "the directory", problems).pop();
+    place.map(|place| RawMount { place, kind, options })
+}
+
+fn shared(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawDisk> {
+    only_properties(node, &[], problems);
+    let device = arguments(node, (1, 1), "the path of one disk", problems).pop();
+    let mut mounts = Vec::new();
+    for child in node.iter_children() {
+        match child.name().value() {
+            "mount" => mounts.extend(mount(child, problems)),
+            other => unknown(child, other, &["mount"], "`shared`", problems),
+        }
+    }
+    device.map(|device| RawDisk { device, mounts })
+}
+
 fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut Vec<Problem>) {
     match name {
         "outage-budget" => group.outage_budget = span_argument(child, problems),
@@ -403,6 +426,7 @@ fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut
             group.uplinks.push(probe(child, "\"ping\", \"tcp\", \"http\" or \"exec\", and what to ask", problems))
         }
         "volume" => group.volumes.extend(volume(child, problems)),
+        "shared" => group.shared.extend(shared(child, problems)),
         "address" => {
             only_properties(child, &["interface"], problems);
             no_children(child, problems);

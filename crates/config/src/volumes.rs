@@ -1,9 +1,10 @@
 //! What a `volume` must satisfy: a name, and a place for its copy on every node that may lead.
 
+use crate::disks::mount;
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
 use crate::schema::{RawBacking, RawGroup, RawVolume};
-use crate::{Abandon, Asynchronous, Frontend, Group, Mount, Place, Volume, parse_bytes};
+use crate::{Abandon, Asynchronous, Frontend, Group, Place, Volume, parse_bytes};
 use hotspare_core::id::fnv1a;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +42,8 @@ pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group],
             };
             let name = volume.name.value.clone();
             let id = fnv1a(format!("{cluster}/{name}").as_bytes());
-            let (frontend, mount) = (frontend(volume, problems), mount(volume, problems));
+            let mounted = format!("the volume \"{name}\"");
+            let (frontend, mount) = (frontend(volume, problems), mount(&volume.mounts, &mounted, problems));
             if let (Frontend::Socket, Some(mount)) = (frontend, volume.mounts.first()) {
                 let help = "a file system is on a block device: leave `frontend` out";
                 complain(problems, mount.place.span, "only a socket, and a file system on it", help);
@@ -128,53 +130,6 @@ fn abandon(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) ->
         complain(problems, span, "`abandon` needs a reason", example);
     }
     Some(Abandon { generation: generation?, to: to?.value.clone() })
-}
-
-/// File systems that are for one machine at a time, and that are known to come back after a power cut.
-const FILE_SYSTEMS: [&str; 3] = ["ext4", "xfs", "btrfs"];
-/// A file system there would hide what the machine needs.
-const TAKEN: [&str; 10] = ["bin", "boot", "dev", "etc", "lib", "proc", "run", "sbin", "sys", "usr"];
-
-fn mount(volume: &RawVolume, problems: &mut Vec<Problem>) -> Option<Mount> {
-    let raw = volume.mounts.first()?;
-    if let [_, second, ..] = volume.mounts.as_slice() {
-        let message = format!("the volume \"{}\" is mounted twice", volume.name.value);
-        complain(problems, second.place.span, message, "one place; others can be bind mounts of your own");
-    }
-    let place = raw.place.value.trim_end_matches('/').to_owned();
-    let mut parts = place.split('/').skip(1);
-    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let plain = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(fits);
-    let first = parts.next().unwrap_or_default();
-    let inside = parts.clone().next().is_some();
-    if !place.starts_with('/') || !plain(first) || !parts.all(plain) {
-        let help = "a directory in full, of letters, digits and - _ . in each part: \"/srv/data\"";
-        complain(problems, raw.place.span, format!("\"{}\" is no place for a file system", raw.place.value), help);
-    } else if TAKEN.contains(&first) || (first == "var" && !inside) {
-        let help = "\"/srv/data\", or \"/var/lib/postgresql\"";
-        complain(problems, raw.place.span, format!("\"{place}\" belongs to the machine"), help);
-    }
-    let kind = raw.kind.as_ref();
-    match kind {
-        None => {
-            let help = "type=\"ext4\"; it is made with `hotspare-replicate create --first --format ext4`";
-            complain(problems, raw.place.span, "which file system is it?", help);
-        }
-        Some(kind) if !FILE_SYSTEMS.contains(&kind.value.as_str()) => {
-            let message = format!("\"{}\" is no file system for a volume", kind.value);
-            complain(problems, kind.span, message, suggest(&kind.value, &FILE_SYSTEMS));
-        }
-        Some(_) => {}
-    }
-    let options = raw.options.as_ref().filter(|options| {
-        let odd = options.value.is_empty() || options.value.contains(|c: char| c.is_whitespace() || c.is_control());
-        if odd {
-            complain(problems, options.span, "these are no mount options", "as for mount(8): \"noatime,discard\"");
-        }
-        !odd
-    });
-    let options = options.map(|options| options.value.clone());
-    Some(Mount { place, kind: kind.map_or_else(|| "ext4".into(), |kind| kind.value.clone()), options })
 }
 
 fn good_name(name: &Spanned<String>, names: &[&str], problems: &mut Vec<Problem>) {

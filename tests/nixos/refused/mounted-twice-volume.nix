@@ -1,2 +1,2 @@
-# services.hotspare.groups.default.volumes mounts /srv/data, and so does fileSystems
+# services.hotspare.groups.default mounts /srv/data, and so does fileSystems
 { fileSystems."/srv/data".device = "/dev/sda1"; }

@@ -1,11 +1,20 @@
-//! Volumes: is the copy on this node served, can it hear the others, and does the machine have what a block device takes?
+//! Volumes: is the copy on this node served, can it hear the others, and does the machine have what a block device takes? And is a shared disk there?
 
 use super::{Report, output};
 use hotspare_config::{Config, Frontend, Group, Node, Volume};
 use serde_json::Value;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 pub fn of_group(config: &Config, me: &Node, group: &Group, report: &mut Report) {
+    for disk in &group.shared {
+        let device = disk.device.display();
+        match std::fs::metadata(&disk.device) {
+            Ok(found) if found.file_type().is_block_device() => report.fine("disk", format!("{device} is there")),
+            Ok(_) => report.bad("disk", format!("{device} is no block device")),
+            Err(error) => report.bad("disk", format!("{device}: {error}; the role could not start here")),
+        }
+    }
     let Some(volume) = &group.volume else { return };
     let name = &volume.name;
     if let Some(place) = volume.backings.get(&me.name)

@@ -1,0 +1,248 @@
+//! Persistent reservations: who may write to a disk that several machines see (SPC-4, 5.12; NVM Express base specification, 8.19), by the
+//! kernel's one interface for both (`include/uapi/linux/pr.h`).
+//!
+//! Every node has a key. Whoever takes the role registers its own and preempts the keys of all other nodes: what they write from then on
+//! is refused by the disk, and what was under way is aborted. Nothing is given back: the next one takes it. The reservation is of the kind
+//! that lets registrants write, since a machine with two paths to the disk is two registrants with one key.
+
+use hotspare_core::id::fnv1a;
+use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
+use std::ffi::c_void;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+/// Whoever has registered a key writes, all others read.
+const WRITE_EXCLUSIVE_REGISTRANTS: u32 = 3;
+/// Whatever was registered before from here.
+const IGNORE_KEY: u32 = 1;
+/// What the kernel says when a key is not the one, or not there (`PR_STS_RESERVATION_CONFLICT`, SAM-5).
+const CONFLICT: i32 = 0x18;
+/// The first order after somebody else's preempt is answered with that news (a unit attention) and not carried out.
+const TRIES: usize = 3;
+
+/// The key of a node: the same on every node, and of no other cluster.
+pub fn key(cluster: &str, node: &str) -> u64 {
+    fnv1a(format!("{cluster}/{node}").as_bytes()).max(1)
+}
+
+/// How an order ended that was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Done,
+    /// Somebody else's reservation, or a key that nobody has registered.
+    Conflict,
+}
+
+/// What can be asked of a disk. Each fails, in words, if the disk does not do it at all.
+pub trait Reserve {
+    fn register(&mut self, key: u64) -> Result<Answer, String>;
+    fn reserve(&mut self, key: u64) -> Result<Answer, String>;
+    /// Takes `other` out, with the reservation if it has it, and aborts what it has under way.
+    fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String>;
+}
+
+/// Leaves no key of `nodes` on the disk but `own`, and reserves it. Whose keys were there.
+///
+/// # Errors
+/// If that cannot be had, in words.
+pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) -> Result<Vec<&'a str>, String> {
+    disk.register(own)?;
+    let mut lost = Vec::new();
+    for (name, other) in nodes.iter().filter(|(_, other)| *other != own) {
+        if disk.preempt(own, *other)? == Answer::Done {
+            lost.push(*name);
+        }
+        // The proof: what is still there would be taken out once more.
+        if disk.preempt(own, *other)? == Answer::Done {
+            return Err(format!("the key of {name} is there again: does somebody else claim it at the same time?"));
+        }
+    }
+    match disk.reserve(own)? {
+        Answer::Done => Ok(lost),
+        Answer::Conflict => Err("somebody who is no node of this cluster has it reserved: `sg_persist -r` shows the \
+                                 key (sg3-utils), `sg_persist --out --clear` with that key ends it"
+            .into()),
+    }
+}
+
+pub struct Disk(File);
+
+impl Disk {
+    /// # Errors
+    /// If it is not there, or no block device, in words.
+    pub fn open(path: &Path) -> Result<Disk, String> {
+        let file =
+            File::options().read(true).write(true).open(path).map_err(|error| format!("cannot open it: {error}"))?;
+        let kind = file.metadata().map_err(|error| error.to_string())?.file_type();
+        if kind.is_block_device() { Ok(Disk(file)) } else { Err("this is no block device".into()) }
+    }
+
+    /// Nothing of it that this machine has read before is true any more.
+    ///
+    /// # Errors
+    /// What the kernel says, in words.
+    pub fn forget(&self) -> Result<(), String> {
+        const FLUSH_BUFFERS: Opcode = opcode::none(0x12, 97);
+        // SAFETY: BLKFLSBUF takes nothing and gives nothing.
+        #[allow(unsafe_code)]
+        let done = unsafe { ioctl::ioctl(&self.0, ioctl::NoArg::<FLUSH_BUFFERS>::new()) };
+        done.map_err(|error| format!("cannot drop what was read before: {error}"))
+    }
+
+    fn order<T: Order>(&self, order: T) -> Result<Answer, String> {
+        let mut said = 0;
+        for _ in 0..TRIES {
+            // SAFETY: `T` is the structure that pr.h has for `T::NUMBER`, which the kernel reads and does not keep.
+            #[allow(unsafe_code)]
+            match unsafe { ioctl::ioctl(&self.0, Told(order)) } {
+                Ok(0) => return Ok(Answer::Done),
+                Ok(CONFLICT) => return Ok(Answer::Conflict),
+                Ok(other) => said = other,
+                Err(error) => match io::Error::from(error).raw_os_error() {
+                    Some(nix::libc::EBADE) => return Ok(Answer::Conflict), // before Linux 6.3
+                    Some(nix::libc::EOPNOTSUPP | nix::libc::ENOTTY) => {
+                        return Err("it does not do persistent reservations (SCSI-3 or NVMe)".into());
+                    }
+                    Some(nix::libc::EPERM) => return Err("only root reserves a disk, and only a whole one".into()),
+                    _ => return Err(format!("{}: {error}", T::NAME)),
+                },
+            }
+        }
+        Err(format!("{}: the disk refuses it (status {said:#x})", T::NAME))
+    }
+}
+
+impl Reserve for Disk {
+    fn register(&mut self, key: u64) -> Result<Answer, String> {
+        self.order(Registration { old: 0, new: key, flags: IGNORE_KEY, pad: 0 })
+    }
+
+    fn reserve(&mut self, key: u64) -> Result<Answer, String> {
+        self.order(Reservation { key, kind: WRITE_EXCLUSIVE_REGISTRANTS, flags: 0 })
+    }
+
+    fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String> {
+        self.order(Preemption { old: other, new: key, kind: WRITE_EXCLUSIVE_REGISTRANTS, flags: 0 })
+    }
+}
+
+/// An order of pr.h, by its number there.
+trait Order: Copy {
+    const NUMBER: u8;
+    const NAME: &'static str;
+}
+
+macro_rules! order {
+    ($name:ident $number:literal $text:literal { $($field:ident: $type:ty),* }) => {
+        #[derive(Clone, Copy)]
+        #[repr(C)]
+        struct $name { $($field: $type),* }
+
+        impl Order for $name {
+            const NUMBER: u8 = $number;
+            const NAME: &'static str = $text;
+        }
+    };
+}
+order!(Registration 200 "register" { old: u64, new: u64, flags: u32, pad: u32 });
+order!(Reservation 201 "reserve" { key: u64, kind: u32, flags: u32 });
+// 204 is the one that aborts (203 does not).
+order!(Preemption 204 "preempt" { old: u64, new: u64, kind: u32, flags: u32 });
+
+struct Told<T>(T);
+
+// SAFETY: the number says what the pointer is to; the kernel writes nothing there.
+#[allow(unsafe_code)]
+unsafe impl<T: Order> Ioctl for Told<T> {
+    type Output = i32;
+
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        opcode::write::<T>(b'p', T::NUMBER)
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        (&raw mut self.0).cast()
+    }
+
+    // 0, or what the disk said; an error of the kernel's does not come here.
+    unsafe fn output_from_ptr(said: IoctlOutput, _: *mut c_void) -> rustix::io::Result<i32> {
+        Ok(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// A disk as SPC-4 has it, seen by one machine after the other.
+    #[derive(Default)]
+    struct Lun {
+        keys: BTreeSet<u64>,
+        reserved: Option<u64>,
+    }
+
+    /// Its user: the key that it last registered, if it is still there.
+    struct Seen<'a>(&'a mut Lun, u64);
+
+    impl Reserve for Seen<'_> {
+        fn register(&mut self, key: u64) -> Result<Answer, String> {
+            self.0.keys.insert(key);
+            self.1 = key;
+            Ok(Answer::Done)
+        }
+
+        fn reserve(&mut self, key: u64) -> Result<Answer, String> {
+            if !self.0.keys.contains(&key) || self.0.reserved.is_some_and(|other| other != key) {
+                return Ok(Answer::Conflict);
+            }
+            self.0.reserved = Some(key);
+            Ok(Answer::Done)
+        }
+
+        fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String> {
+            if !self.0.keys.contains(&key) || !self.0.keys.remove(&other) {
+                return Ok(Answer::Conflict);
+            }
+            if self.0.reserved == Some(other) {
+                self.0.reserved = Some(key);
+            }
+            Ok(Answer::Done)
+        }
+    }
+
+    const NODES: [(&str, u64); 3] = [("alpha", 1), ("beta", 2), ("gamma", 3)];
+
+    #[test]
+    fn whoever_claims_it_last_is_the_only_one_who_can_write() {
+        let mut lun = Lun::default();
+        for (own, lost) in [(1, vec![]), (1, vec![]), (2, vec!["alpha"]), (3, vec!["beta"]), (1, vec!["gamma"])] {
+            assert_eq!(claim(&mut Seen(&mut lun, 0), own, &NODES), Ok(lost));
+            assert_eq!((lun.keys.clone(), lun.reserved), (BTreeSet::from([own]), Some(own)));
+        }
+        // One that had registered and never reserved is taken out as well.
+        lun.keys.insert(2);
+        assert_eq!(claim(&mut Seen(&mut lun, 0), 3, &NODES), Ok(vec!["alpha", "beta"]));
+    }
+
+    #[test]
+    fn a_strangers_reservation_is_left_alone_and_said() {
+        let mut lun = Lun { keys: BTreeSet::from([77]), reserved: Some(77) };
+        let said = claim(&mut Seen(&mut lun, 0), 1, &NODES).unwrap_err();
+        assert!(said.contains("no node of this cluster"), "{said}");
+        assert_eq!(lun.reserved, Some(77));
+    }
+
+    #[test]
+    fn the_structures_are_those_of_the_kernel_and_keys_differ() {
+        assert_eq!((size_of::<Registration>(), size_of::<Reservation>(), size_of::<Preemption>()), (24, 16, 24));
+        assert_ne!(key("shop", "alpha"), key("shop", "beta"));
+        assert_ne!(key("shop", "alpha"), key("lab", "alpha"));
+        let said = Disk::open(Path::new("/dev/null")).err().expect("a character device");
+        assert!(said.contains("no block device"), "{said}");
+    }
+}
