@@ -13,7 +13,7 @@ use hotspare_core::rng::Rng;
 use hotspare_core::{Ballot, GroupId, NodeId, Timetable, Value};
 use hotspare_wire::{Body, Frame, decode, encode};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -129,8 +129,10 @@ pub struct World {
     /// `cut[a][b]`: what a sends does not reach b.
     pub cut: Vec<Vec<bool>>,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
-    pending: std::collections::HashMap<u64, Happening>,
-    order: u64,
+    /// What is to happen, in the order in which it was thought of; what has happened is `None` until it is first.
+    pending: VecDeque<Option<Happening>>,
+    /// How many have left `pending`.
+    past: u64,
     pub faults_on: bool,
     pub stats: Stats,
     /// The story of the run, if somebody wants to read it.
@@ -168,8 +170,8 @@ impl World {
             nodes,
             cut: vec![vec![false; n]; n],
             queue: BinaryHeap::new(),
-            pending: std::collections::HashMap::new(),
-            order: 0,
+            pending: VecDeque::new(),
+            past: 0,
             faults_on: true,
             stats: Stats::default(),
             story: story.then(Vec::new),
@@ -202,9 +204,9 @@ impl World {
     }
 
     pub fn at(&mut self, when: u64, what: Happening) {
-        self.order += 1;
-        self.queue.push(Reverse((when.max(self.now), self.order)));
-        self.pending.insert(self.order, what);
+        let order = self.past + self.pending.len() as u64;
+        self.queue.push(Reverse((when.max(self.now), order)));
+        self.pending.push_back(Some(what));
     }
 
     pub fn tell(&mut self, text: impl FnOnce() -> String) {
@@ -223,7 +225,13 @@ impl World {
         }
         self.queue.pop();
         self.now = when;
-        self.pending.remove(&order)
+        let place = usize::try_from(order - self.past).expect("it is still there");
+        let what = self.pending[place].take();
+        while self.pending.front().is_some_and(Option::is_none) {
+            self.pending.pop_front();
+            self.past += 1;
+        }
+        what
     }
 
     pub fn apply(&mut self, what: Happening) {
@@ -362,12 +370,12 @@ impl World {
         notice_gate(part, &units, stamp);
         let overdue = overdue(part, stamp);
         let Some(lease) = &mut part.lease else { return };
-        part.named = lease.status().phase == PhaseName::Confirming;
-        part.held = matches!(lease.status().phase, PhaseName::Held | PhaseName::Yielding);
+        part.named = lease.phase() == PhaseName::Confirming;
+        part.held = matches!(lease.phase(), PhaseName::Held | PhaseName::Yielding);
         let mut commands = lease.handle(stamp, standby);
         // A gate that hung up while the daemon was stopped is noticed when it goes on.
         commands.extend(lease.handle(stamp, Input::GateWaiting(part.shell.waiting.is_some())));
-        if let Some((incarnation, how)) = part.proof.filter(|_| lease.status().phase == PhaseName::Lost) {
+        if let Some((incarnation, how)) = part.proof.filter(|_| lease.phase() == PhaseName::Lost) {
             // The proof is a file in /run: the daemon finds it even if it was stopped when the gate left it.
             commands.extend(lease.handle(stamp, Input::Emptied { incarnation, how }));
         }

@@ -10,7 +10,7 @@ use hotspare_core::lease::{Ended, Input, Lease, PhaseName, Tenure};
 /// As `GroupRun::notice_gate`: a gate holds a lock on its claim; a restarted leased finds out whether one is there.
 pub fn notice_gate(part: &mut Part, units: &Units, now: Stamp) {
     let alive = part.gate.is_some() || part.manager.state(units.gate) == State::Activating;
-    let holds = part.lease.as_ref().is_some_and(|lease| lease.status().claimed);
+    let holds = part.lease.as_ref().is_some_and(|lease| lease.is_claimed());
     let unnoticed = !part.shell.attached && !alive && part.gate_gone().is_none();
     if holds && unnoticed && !out(ModelFault::DeadGateUnnoticed) {
         part.shell.gone = part.page.map(|page| (page.value.incarnation, now));

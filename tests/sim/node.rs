@@ -295,7 +295,7 @@ impl Part {
     }
 
     pub fn phase(&self) -> Option<PhaseName> {
-        self.lease.as_ref().map(|lease| lease.status().phase)
+        self.lease.as_ref().map(|lease| lease.phase())
     }
 
     fn cut_power(&mut self, units: &Units) {

@@ -284,11 +284,10 @@ impl World {
             }
             return self.gate_fails(node, group, true);
         };
-        let status = lease.status();
-        if part.shell.attached || status.claimed {
+        if part.shell.attached || lease.is_claimed() {
             return self.gate_fails(node, group, true);
         }
-        let held = part.page.filter(|page| page.held && status.phase == PhaseName::Held);
+        let held = part.page.filter(|page| page.held && lease.phase() == PhaseName::Held);
         if let Some(page) = held {
             let life = page.value.incarnation;
             (part.shell.attached, part.shell.gone, part.take) = (true, None, false);
@@ -296,7 +295,7 @@ impl World {
             let delay = self.gate_delay();
             return self.step_in((node, group), units.gate, delay, Step::GateOpens(life));
         }
-        let expects = status.expects;
+        let expects = lease.expects();
         (part.take, part.prepared) = (false, false);
         part.shell.next_request += 1;
         let id = now.boot ^ (part.shell.next_request << 56);

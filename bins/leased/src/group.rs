@@ -146,8 +146,7 @@ impl GroupRun {
     /// opened, or its proof was given while nobody listened. Nothing of the tenure runs.
     fn left_behind(&self) -> Option<Input> {
         let tenure = self.tenure.filter(|_| self.gate.is_none() && !self.config.is_lock())?;
-        let status = self.lease.status();
-        let waits = (tenure.held && status.claimed) || status.phase == PhaseName::Lost;
+        let waits = (tenure.held && self.lease.is_claimed()) || self.lease.phase() == PhaseName::Lost;
         let gone = waits && !file(&self.config.name, "claim").exists();
         let incarnation = tenure.value.incarnation;
         let how =
@@ -158,7 +157,7 @@ impl GroupRun {
     /// After a restart this daemon has no connection to its gate: whether there is one, its lock says.
     pub fn notice_gate(&mut self, now: Stamp) {
         let unknown = self.gate.is_none() && self.gate_gone().is_none() && !self.config.is_lock();
-        if unknown && self.lease.status().claimed && !gate_lives(&self.config.name) {
+        if unknown && self.lease.is_claimed() && !gate_lives(&self.config.name) {
             self.gate_gone = self.tenure.map(|tenure| (tenure.value.incarnation, now));
         }
     }
@@ -172,7 +171,7 @@ impl GroupRun {
     fn unproven(&self, now: Stamp) -> Option<Input> {
         let (since, tenure) = (self.gate_gone()?, self.tenure?);
         let waited = now.longest_since(since);
-        let holds = matches!(self.lease.status().phase, PhaseName::Held | PhaseName::Yielding);
+        let holds = matches!(self.lease.phase(), PhaseName::Held | PhaseName::Yielding);
         if self.config.is_lock() && waited > tenure.lease {
             return Some(Input::Emptied { incarnation: tenure.value.incarnation, how: Ended::Died });
         }
@@ -183,7 +182,7 @@ impl GroupRun {
     /// Feeds `input` to the core; what is to be sent comes back, the rest is done here.
     pub fn handle(&mut self, config: &Config, me: &Node, now: Stamp, input: Input) -> Vec<Command> {
         let mut inputs = vec![input];
-        if self.lease.status().phase == PhaseName::Lost
+        if self.lease.phase() == PhaseName::Lost
             && let Some((incarnation, how)) = read_proof(&self.config.name)
         {
             // The message may have been lost while this daemon was stopped; the file is not.
@@ -275,10 +274,10 @@ impl GroupRun {
                 "this group has no units; `hotspare-lease hold` takes it"
             });
         }
-        if self.gate.is_some() || self.lease.status().claimed {
+        if self.gate.is_some() || self.lease.is_claimed() {
             return refuse("the lease of this group is in use on this node already");
         }
-        let held = self.tenure.filter(|tenure| tenure.held && self.lease.status().phase == PhaseName::Held);
+        let held = self.tenure.filter(|tenure| tenure.held && self.lease.phase() == PhaseName::Held);
         if let Some(tenure) = held {
             let life = tenure.value.incarnation;
             let told = answer.try_send(Tell::Held { epoch: tenure.value.epoch.0, life: life_out(life) });
@@ -381,7 +380,7 @@ impl GroupRun {
     /// Units whose failure is the role's.
     pub fn units_that_may_fail(&self) -> Vec<String> {
         let probes = (0..self.config.probes.len()).map(|n| self.config.probe_unit(n));
-        self.config.volume_unit().into_iter().chain(self.config.units.iter().cloned()).chain(probes).collect()
+        self.config.storage_units().into_iter().chain(self.config.units.iter().cloned()).chain(probes).collect()
     }
 
     /// Whose life is being ended, so that its lease need not be waited for.
@@ -395,7 +394,7 @@ impl GroupRun {
 
     /// Whether stopping this daemon now would leave something half done.
     pub fn is_handing_over(&self) -> bool {
-        matches!(self.lease.status().phase, PhaseName::HandingOver)
+        matches!(self.lease.phase(), PhaseName::HandingOver)
     }
 }
 

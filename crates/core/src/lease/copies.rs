@@ -95,8 +95,8 @@ impl Lease {
 
     /// The newest value that any voter is known to have accepted.
     pub(super) fn newest_heard(&self) -> Option<Value> {
-        let heard = self.voters.values().filter_map(|view| view.accepted);
-        heard.max_by_key(|(ballot, _)| *ballot).map(|(_, value)| value)
+        let heard = self.voters.values().filter_map(|view| view.accepted.as_ref());
+        heard.max_by_key(|(ballot, _)| *ballot).map(|(_, value)| *value)
     }
 
     /// Whether an operator has given up what `copies` names, and if so, whether this node's copy takes its place.

@@ -81,7 +81,7 @@ impl Lease {
     }
 
     /// Whether a gate is on its way here, or waits, for a hand-over that was announced.
-    pub(super) fn expects(&self) -> bool {
+    pub fn expects(&self) -> bool {
         self.awaits_gate() || self.wish.as_ref().is_some_and(|wish| wish.expected)
     }
 }

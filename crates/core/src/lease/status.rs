@@ -80,20 +80,37 @@ pub struct PeerStatus {
 }
 
 impl Lease {
+    /// Where the lease client stands.
+    #[must_use]
+    pub fn phase(&self) -> PhaseName {
+        match &self.phase {
+            Phase::Watching => PhaseName::Watching,
+            Phase::Bidding(_) => PhaseName::Bidding,
+            Phase::Confirming(_) => PhaseName::Confirming,
+            Phase::Held(held) if held.ending.is_some() => PhaseName::Yielding,
+            Phase::Held(_) => PhaseName::Held,
+            Phase::HandingOver(_) => PhaseName::HandingOver,
+            Phase::Lost(_) => PhaseName::Lost,
+        }
+    }
+
+    /// Whether a gate has charge of the tenure.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        matches!(&self.phase, Phase::Held(held) if held.claimed)
+    }
+
     /// Where this group stands, as this node sees it.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (phase, tenure, left) = match &self.phase {
-            Phase::Watching => (PhaseName::Watching, None, None),
-            Phase::Bidding(_) => (PhaseName::Bidding, None, None),
-            Phase::Confirming(_) => (PhaseName::Confirming, None, None),
+        let (tenure, left) = match &self.phase {
             Phase::Held(held) => {
-                let name = if held.ending.is_some() { PhaseName::Yielding } else { PhaseName::Held };
                 let end = held.tenure.sent.plus(held.timetable().believed());
-                (name, Some(held.tenure.value), Some(self.now.longest_until(end)))
+                (Some(held.tenure.value), Some(self.now.longest_until(end)))
             }
-            Phase::HandingOver(handing) => (PhaseName::HandingOver, Some(handing.value), None),
-            Phase::Lost(value) => (PhaseName::Lost, Some(*value), None),
+            Phase::HandingOver(handing) => (Some(handing.value), None),
+            Phase::Lost(value) => (Some(*value), None),
+            Phase::Watching | Phase::Bidding(_) | Phase::Confirming(_) => (None, None),
         };
         let outlook = self.outlook();
         let holds = matches!(self.phase, Phase::Held(_));
@@ -102,10 +119,10 @@ impl Lease {
         let recorded = self.voters.values().filter_map(|view| view.accepted).map(|(_, value)| value.epoch);
         let epoch = tenure.map(|value| value.epoch).into_iter().chain(granted).chain(recorded).max();
         Status {
-            phase,
+            phase: self.phase(),
             tenure,
             left,
-            claimed: matches!(&self.phase, Phase::Held(held) if held.claimed),
+            claimed: self.is_claimed(),
             role_up: matches!(&self.phase, Phase::Held(held) if held.role_up),
             live: match outlook {
                 Outlook::Live(live) if !holds => Some(live),

@@ -127,13 +127,13 @@ impl Lease {
         let fresh = |view: &&VoterView| {
             view.read.is_some_and(|read| self.now.longest_since(read) <= self.config.timetable.lease / 2)
         };
-        let views: Vec<&VoterView> = self.voters.values().filter(fresh).collect();
+        let views = || self.voters.values().filter(fresh);
         // F2: one of two voters knows what is recorded, or it would not answer (F4); whether anything is granted is another matter.
         let enough = if self.fence_votes() { 1 } else { self.majority() };
-        if views.len() < enough {
+        if views().count() < enough {
             return Outlook::Unknown;
         }
-        let live = views.iter().filter_map(|view| view.live);
+        let live = views().filter_map(|view| view.live);
         let running = live.filter(|(lease, until)| !self.now.both_past(*until) && lease.holder != self.config.me);
         match running.max_by_key(|(lease, until)| (lease.epoch, until.boot)) {
             Some((lease, until)) => Outlook::Live(LiveLease { left: self.now.longest_until(until), ..lease }),
