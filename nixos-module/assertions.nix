@@ -17,7 +17,7 @@ let
   # Two that can switch each other off need nobody else.
   pair =
     lib.length voters == 2
-    && lib.all (name: (cfg.nodes.${name} or { fence = [ ]; }).fence != [ ]) voters;
+    && lib.all (name: lib.any (it: !it.pill) (cfg.nodes.${name} or { fence = [ ]; }).fence) voters;
   overGroups = f: lib.concatLists (lib.mapAttrsToList f cfg.groups);
 
   ofGroup =
@@ -58,7 +58,15 @@ let
     ];
 
   unclear = lib.filter (
-    name: lib.any (it: (it.agent == null) == (it.run == null)) cfg.nodes.${name}.fence
+    name:
+    lib.any (
+      it:
+      lib.count (said: said) [
+        (it.agent != null)
+        (it.run != null)
+        it.pill
+      ] != 1
+    ) cfg.nodes.${name}.fence
   ) (lib.attrNames cfg.nodes);
 
   units = overGroups (_: group: group.services ++ group.standbyServices);
@@ -116,7 +124,7 @@ in
         }
         {
           assertion = unclear == [ ];
-          message = "${at}.nodes: ${lib.concatStringsSep ", " unclear} has an entry in fence that says not exactly one of agent and run: make one entry for each device.";
+          message = "${at}.nodes: ${lib.concatStringsSep ", " unclear} has an entry in fence that says not exactly one of agent, run and pill: make one entry for each device.";
         }
         {
           assertion = twice == [ ];

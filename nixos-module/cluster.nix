@@ -20,7 +20,9 @@ let
     it:
     let
       words =
-        if it.agent != null then
+        if it.pill then
+          [ "pill" ]
+        else if it.agent != null then
           [
             "agent"
             it.agent
@@ -133,10 +135,10 @@ in
 ++ named machine cfg.nodes
 ++ list "voters" cfg.voters
 ++ (
-  if builtins.all (key: beat.${key} == null) (attrNames beat) then
+  if cfg.heartbeat.disk == null && builtins.all (key: beat.${key} == null) (attrNames beat) then
     [ ]
   else
-    [ (node "heartbeat" [ ] beat [ ]) ]
+    [ (node "heartbeat" [ ] beat (line "disk" cfg.heartbeat.disk)) ]
 )
 ++ named group cfg.groups
 ++ cfg.settings

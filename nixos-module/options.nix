@@ -40,6 +40,11 @@ let
   fence.options = {
     agent = maybe types.str "A fence agent of the ClusterLabs kind: its name, or its path.";
     run = maybe (types.nonEmptyListOf types.str) "A program and its arguments; it gets `on`, `off` or `status` as its last one.";
+    pill = mkOption {
+      type = types.bool;
+      default = false;
+      description = "An order on {option}`services.hotspare.heartbeat.disk`, which the node obeys by resetting itself. Nothing to a node without power: give that another level.";
+    };
     level = maybe (types.ints.between 1 9) "All methods of a level must succeed; if they do not, the next one is tried.";
     timeout = maybe span "How long one answer may take.";
     options = mkOption {
@@ -252,6 +257,7 @@ in
       late = maybe span "After how long a silent node is suspect.";
       dead = maybe span "After how long a silent node is dead.";
       bootGrace = maybe span "How long a node that was never heard of is waited for.";
+      disk = maybe (types.strMatching "/[^[:space:]]+") "A disk of a MiB or more that all nodes see, as one more link. Make places on it once: {command}`hotspare-heartbeat format`.";
     };
     groups = mkOption {
       type = types.attrsOf (types.submodule group);

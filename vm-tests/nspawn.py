@@ -53,6 +53,7 @@ class Nspawn(Machine):
         self.console = work / name / "console.log"
         self.token = secrets.token_hex(4)
         self.lives, self.cgroup = 0, CGROUPS / f"hotspare-lab-{self.token}-{name}-0"
+        self.binds: list[str] = []  # "SOURCE:PLACE" of what this machine shares with others
         self.process: subprocess.Popen | None = None
         self.leader: int | None = None
         upper, scratch = work / name / "upper", work / name / "work"
@@ -96,7 +97,7 @@ class Nspawn(Machine):
         self.cgroup.mkdir()
         command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", str(self.root), "--boot"]
         command += [f"--network-namespace-path=/run/netns/{self.name}", "--console=pipe", "--kill-signal=SIGRTMIN+3"]
-        command += ["--capability=CAP_NET_ADMIN,CAP_IPC_LOCK"]
+        command += ["--capability=CAP_NET_ADMIN,CAP_IPC_LOCK", *(f"--bind={bind}" for bind in self.binds)]
         join = f"echo $$ > {self.cgroup}/cgroup.procs; exec \"$@\""
         with self.console.open("ab") as console:
             self.process = subprocess.Popen(

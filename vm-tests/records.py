@@ -10,6 +10,7 @@ HERE = Path(__file__).resolve().parent
 # What no machine of this lab can leave behind, and why.
 UNSEEN = {
     "VOLUME_DISK": "no disk of this lab can be made to fail; the decision has unit tests",
+    "PILL": "the machine is rebooting when it is written; the other node's record of the proof is there",
     "GATE_SELF_FENCE": "the machine is rebooting when it is written; needs something unkillable",
 }
 

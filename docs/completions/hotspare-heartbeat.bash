@@ -16,11 +16,17 @@ _hotspare__heartbeat() {
             ",$1")
                 cmd="hotspare__heartbeat"
                 ;;
+            hotspare__heartbeat,format)
+                cmd="hotspare__heartbeat__subcmd__format"
+                ;;
             hotspare__heartbeat,help)
                 cmd="hotspare__heartbeat__subcmd__help"
                 ;;
             hotspare__heartbeat,listen)
                 cmd="hotspare__heartbeat__subcmd__listen"
+                ;;
+            hotspare__heartbeat__subcmd__help,format)
+                cmd="hotspare__heartbeat__subcmd__help__subcmd__format"
                 ;;
             hotspare__heartbeat__subcmd__help,help)
                 cmd="hotspare__heartbeat__subcmd__help__subcmd__help"
@@ -35,7 +41,7 @@ _hotspare__heartbeat() {
 
     case "${cmd}" in
         hotspare__heartbeat)
-            opts="-h --config --node --check --help listen help"
+            opts="-h --config --node --check --help listen format help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -56,9 +62,37 @@ _hotspare__heartbeat() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        hotspare__subcmd__heartbeat__subcmd__help)
-            opts="listen help"
+        hotspare__subcmd__heartbeat__subcmd__format)
+            opts="-h --again --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__heartbeat__subcmd__help)
+            opts="listen format help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__heartbeat__subcmd__help__subcmd__format)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

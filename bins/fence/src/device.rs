@@ -1,6 +1,8 @@
 //! One method of fencing, as a program that is run: a ClusterLabs fence agent (`FenceAgentAPI.md`: options on standard input, an exit code),
 //! or a program of the user's that is called with the action as its last word and ends in the same way.
 
+use crate::pill::Desk;
+use crate::plan::Proof;
 use hotspare_config::{Fence, FenceKind};
 use hotspare_daemon::child::wait_within;
 use std::fs;
@@ -59,6 +61,8 @@ pub struct Said {
 pub struct Device<'a> {
     pub fence: &'a Fence,
     pub node: &'a str,
+    /// Where a pill would be put.
+    pub desk: Option<Desk>,
 }
 
 impl Device<'_> {
@@ -67,7 +71,17 @@ impl Device<'_> {
         match &self.fence.kind {
             FenceKind::Agent(program) => program.clone(),
             FenceKind::Run(words) => words.join(" "),
+            FenceKind::Pill => "pill".into(),
         }
+    }
+
+    /// Whose word a proof is.
+    pub fn proof(&self) -> Proof {
+        if self.fence.kind == FenceKind::Pill { Proof::Reset } else { Proof::PowerOff }
+    }
+
+    fn desk(&self) -> Option<&Desk> {
+        self.desk.as_ref().filter(|_| self.fence.kind == FenceKind::Pill)
     }
 
     /// Has it do something.
@@ -75,6 +89,10 @@ impl Device<'_> {
     /// # Errors
     /// If it does not say that it has.
     pub fn act(&self, action: Action) -> Result<(), String> {
+        if let Some(desk) = self.desk() {
+            // Who was reset is on by itself.
+            return if action == Action::Off { desk.put() } else { Ok(()) };
+        }
         let said = self.ask(action)?;
         if said.code == Some(0) { Ok(()) } else { Err(self.why(action, &said)) }
     }
@@ -84,6 +102,9 @@ impl Device<'_> {
     /// # Errors
     /// If it does not say.
     pub fn power(&self) -> Result<Power, String> {
+        if let Some(desk) = self.desk() {
+            return desk.power();
+        }
         let said = self.ask(Action::Status)?;
         match said.code {
             Some(0) => Ok(Power::On),
@@ -140,6 +161,7 @@ impl Device<'_> {
                 command.args(&words[1..]).arg(action.word()).env("HOTSPARE_NODE", self.node);
                 Ok((command, String::new()))
             }
+            FenceKind::Pill => Err("a pill is no program".into()),
         }
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod cluster;
 mod device;
 mod metadata;
+mod pill;
 mod plan;
 mod reservation;
 
@@ -15,6 +16,7 @@ use hotspare_control::{FENCE_TESTS, FenceTest};
 use hotspare_daemon::exit::yes_or_no;
 use hotspare_daemon::watchdog::{self, Watchdog};
 use hotspare_daemon::{Exit, Failure, Priority, clock, identity, journal, message_id, run};
+use pill::Desk;
 use plan::Proof;
 use reservation::Disk;
 use std::path::Path;
@@ -26,26 +28,31 @@ fn main() -> ExitCode {
         let config = hotspare_config::load(&args.config)?;
         let me = || identity::this_node(&config, args.node.as_deref());
         match &args.act {
-            Act::Off { target } => off(another(&config, target, &me()?.name)?),
-            Act::On { target } => on(with_devices(&config, target)?),
+            Act::Off { target } => off(&config, another(&config, target, &me()?.name)?),
+            Act::On { target } => on(&config, with_devices(&config, target)?),
             Act::Reboot { target } => {
                 let node = another(&config, target, &me()?.name)?;
-                match off(node)? {
-                    Exit::Done => on(node),
+                match off(&config, node)? {
+                    Exit::Done => on(&config, node),
                     other => Ok(other),
                 }
             }
             Act::Confirm { target, reason } => confirm(&config, target, reason, &me()?.name),
-            Act::Status { target } => status(&of(&config, target.as_deref())?),
+            Act::Status { target } => status(&config, &of(&config, target.as_deref())?),
             Act::List => list(&config),
             Act::Claim { device } => claim(&config, device, &me()?.name),
-            Act::Test { target } => test(&of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str())),
+            Act::Test { target } => {
+                test(&config, &of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str()))
+            }
         }
     })
 }
 
-fn devices(node: &Node) -> Vec<Device<'_>> {
-    node.fences.iter().map(|fence| Device { fence, node: &node.name }).collect()
+fn devices<'a>(config: &Config, node: &'a Node) -> Vec<Device<'a>> {
+    // Whoever puts a pill there says who he is; nobody asks an operator's machine that is no node.
+    let me = identity::this_node(config, None).map(|me| me.id).unwrap_or_default();
+    let device = |fence| Device { fence, node: &node.name, desk: Desk::new(config, node, me) };
+    node.fences.iter().map(device).collect()
 }
 
 fn node<'a>(config: &'a Config, name: &str) -> Result<&'a Node, Failure> {
@@ -95,11 +102,11 @@ fn tell(id: &str, priority: Priority, message: String, fields: &[(&str, String)]
     }
 }
 
-fn off(node: &Node) -> Result<Exit, Failure> {
+fn off(config: &Config, node: &Node) -> Result<Exit, Failure> {
     let began = Instant::now();
     let shot =
         Shot::begin(&node.name).inspect_err(|why| eprintln!("hotspare-fence: no lease ends early by this: {why}"));
-    let ended = plan::off(&devices(node));
+    let ended = plan::off(&devices(config, node));
     shot.into_iter().for_each(|shot| shot.end(ended.is_ok()));
     let seconds = began.elapsed().as_secs_f64();
     match ended {
@@ -150,8 +157,8 @@ fn claim(config: &Config, device: &Path, me: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn on(node: &Node) -> Result<Exit, Failure> {
-    match plan::on(&devices(node)) {
+fn on(config: &Config, node: &Node) -> Result<Exit, Failure> {
+    match plan::on(&devices(config, node)) {
         Ok(()) => {
             println!("{} has power", node.name);
             Ok(Exit::Done)
@@ -160,9 +167,9 @@ fn on(node: &Node) -> Result<Exit, Failure> {
     }
 }
 
-fn status(nodes: &[&Node]) -> Result<Exit, Failure> {
+fn status(config: &Config, nodes: &[&Node]) -> Result<Exit, Failure> {
     let mut all_say = true;
-    for device in nodes.iter().flat_map(|node| devices(node)) {
+    for device in nodes.iter().flat_map(|node| devices(config, node)) {
         let power = match device.power() {
             Ok(Power::On) => "on".to_owned(),
             Ok(Power::Off) => "off".to_owned(),
@@ -177,7 +184,7 @@ fn status(nodes: &[&Node]) -> Result<Exit, Failure> {
 }
 
 fn list(config: &Config) -> Result<Exit, Failure> {
-    for device in of(config, None)?.into_iter().flat_map(devices) {
+    for device in of(config, None)?.into_iter().flat_map(|node| devices(config, node)) {
         let fence = device.fence;
         let options = fence.options.iter().map(|(key, value)| format!(" {key}={value}"));
         let secrets = fence.secrets.iter().map(|(key, name)| format!(" {key}=(credential {name})"));
@@ -188,11 +195,11 @@ fn list(config: &Config) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn test(nodes: &[&Node], me: Option<&str>) -> Result<Exit, Failure> {
+fn test(config: &Config, nodes: &[&Node], me: Option<&str>) -> Result<Exit, Failure> {
     let mut all_wrong = 0;
     for node in nodes {
-        let (mut wrong, mut levels) = (Vec::new(), plan::levels(&devices(node)));
-        for device in devices(node) {
+        let (mut wrong, mut levels) = (Vec::new(), plan::levels(&devices(config, node)));
+        for device in devices(config, node) {
             let what = format!("{}  level {}  {}", device.node, device.fence.level, device.name());
             match look(&device, me) {
                 Ok(power) => println!("ok     {what}: {power}"),
@@ -245,10 +252,11 @@ fn keep(node: &Node, wrong: Vec<String>, a_level_is_left: bool) {
 /// What can be known of a device without pulling the trigger.
 fn look(device: &Device<'_>, me: Option<&str>) -> Result<&'static str, Vec<String>> {
     let program = match &device.fence.kind {
-        FenceKind::Agent(program) => program,
-        FenceKind::Run(words) => &words[0],
+        FenceKind::Agent(program) => Some(program),
+        FenceKind::Run(words) => Some(&words[0]),
+        FenceKind::Pill => None,
     };
-    if device::find(program).is_none() {
+    if let Some(program) = program.filter(|program| device::find(program).is_none()) {
         return Err(vec![format!(
             "there is no program {program} (PATH: {})",
             std::env::var("PATH").unwrap_or_default()

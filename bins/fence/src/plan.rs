@@ -8,10 +8,12 @@ use crate::device::{Action, Device, Power};
 use std::time::{Duration, Instant};
 
 /// What is known of a node that was to be off. No device gives a weaker one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
     /// Asked afterwards, every device of a level said that there is no power.
     PowerOff,
+    /// The node has obeyed an order to reset itself, and says so from its next boot.
+    Reset,
     /// Somebody says that he has seen it.
     Human,
 }
@@ -20,6 +22,7 @@ impl Proof {
     pub fn word(self) -> &'static str {
         match self {
             Proof::PowerOff => "power-off",
+            Proof::Reset => "reset",
             Proof::Human => "human",
         }
     }
@@ -39,6 +42,8 @@ pub trait Switch {
     /// # Errors
     /// If it does not say.
     fn power(&self) -> Result<Power, String>;
+    /// What its word proves.
+    fn proof(&self) -> Proof;
 }
 
 impl Switch for Device<'_> {
@@ -60,6 +65,10 @@ impl Switch for Device<'_> {
 
     fn power(&self) -> Result<Power, String> {
         Device::power(self)
+    }
+
+    fn proof(&self) -> Proof {
+        Device::proof(self)
     }
 }
 
@@ -83,7 +92,8 @@ pub fn off<S: Switch>(devices: &[S]) -> Result<(u8, Proof), Vec<String>> {
         let refused: Vec<Option<String>> = of_level.iter().map(|device| device.switch(false).err()).collect();
         let read: Vec<Result<(), String>> = of_level.iter().map(|device| reads(*device, Power::Off)).collect();
         if read.iter().all(Result::is_ok) {
-            return Ok((level, Proof::PowerOff));
+            // Of several the weakest.
+            return Ok((level, of_level.iter().map(|device| device.proof()).max().expect("a level has devices")));
         }
         said.extend(
             refused
@@ -166,6 +176,10 @@ mod tests {
         fn power(&self) -> Result<Power, String> {
             self.reads.map_or(Ok(self.power.get()), Ok)
         }
+
+        fn proof(&self) -> Proof {
+            if self.name == "pill" { Proof::Reset } else { Proof::PowerOff }
+        }
     }
 
     fn plug<'a>(name: &'static str, level: u8, log: &'a RefCell<Vec<String>>) -> Plug<'a> {
@@ -191,6 +205,13 @@ mod tests {
         let said = off(&plugs).unwrap_err();
         assert!(said.contains(&"level 1: right does not answer".into()), "{said:?}");
         assert!(said.contains(&"level 2: board says that there is power still".into()), "{said:?}");
+    }
+
+    #[test]
+    fn of_a_level_the_weakest_proof_counts() {
+        let log = RefCell::default();
+        assert_eq!(off(&[plug("pill", 1, &log)]), Ok((1, Proof::Reset)));
+        assert_eq!(off(&[plug("pill", 1, &log), plug("plug", 1, &log)]), Ok((1, Proof::Reset)));
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
             && let Ok(me) = identity::this_node(config, args.node.as_deref())
         {
             files.extend(units::of_fences(config, &me.name));
+            files.extend(units::of_disk(config, &me.name));
         }
         write(&args.normal, &files)
     })

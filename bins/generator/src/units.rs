@@ -4,7 +4,7 @@
 //! Gate and `vip-claim` start while clients wait, so their sandbox has no mount namespace: setting one up costs more
 //! time than the two programs need for all they do. They are confined by capabilities instead.
 
-use hotspare_config::{Config, Frontend, Group, Mount, Probe, ProbeKind, SharedDisk, Volume};
+use hotspare_config::{Config, FenceKind, Frontend, Group, Mount, Probe, ProbeKind, SharedDisk, Volume};
 use std::collections::BTreeMap;
 
 /// Where the programs are.
@@ -86,7 +86,7 @@ pub fn of_group(group: &Group) -> Files {
     for (what, condition, target) in [("take", "PathExists", names.primary()), ("yield", "PathChanged", names.give())] {
         files.insert(names.path(what), path(&names, (what, condition), &target));
     }
-    let storage = storage(group);
+    let storage = group.storage_units();
     for (n, unit) in group.units.iter().enumerate() {
         let before = n.checked_sub(1).map_or(storage.as_slice(), |n| &group.units[n..=n]);
         files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, before));
@@ -153,23 +153,29 @@ pub fn of_fences(config: &Config, me: &str) -> Files {
     files
 }
 
-fn header(what: &str) -> String {
-    format!("# {what}.\n# Made by hotspare-generator from the cluster configuration; changes here are lost.\n\n")
+/// What the heartbeats of `me` need to go over a disk as well: process 1 opens it for a daemon that may open nothing.
+pub fn of_disk(config: &Config, me: &str) -> Files {
+    let mut files = Files::new();
+    if let Some(disk) = &config.disk {
+        let header = header("Heartbeats go over a disk as well");
+        let takes = config.node(me).is_some_and(|node| node.fences.iter().any(|fence| fence.kind == FenceKind::Pill));
+        let upholds = if takes { "[Unit]\nUpholds=hotspare-pill.path\n\n" } else { "" };
+        let disk = disk.to_string_lossy().replace('%', "%%").replace(':', "\\:");
+        let text = format!("{header}{upholds}[Service]\nOpenFile={disk}:disk:graceful\n");
+        files.insert("hotspare-heartbeat.service.d/50-disk.conf".into(), text);
+    }
+    files
 }
 
-/// The volume, the disks, and what is mounted from them.
-fn storage(group: &Group) -> Vec<String> {
-    let on_volume = group.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
-    let disks = group.shared.iter().enumerate();
-    let disks = disks.flat_map(|(n, disk)| [Some(group.disk_unit(n)), disk.mount.as_ref().map(Mount::unit)]);
-    group.volume_unit().into_iter().chain(on_volume).chain(disks.flatten()).collect()
+fn header(what: &str) -> String {
+    format!("# {what}.\n# Made by hotspare-generator from the cluster configuration; changes here are lost.\n\n")
 }
 
 /// The storage, units, addresses and probes, in the order in which they start.
 fn everything(group: &Group, addresses: &[String]) -> String {
     let probes = (0..group.probes.len()).map(|n| group.probe_unit(n));
     let units = group.units.iter().chain(addresses).cloned();
-    storage(group).into_iter().chain(units).chain(probes).collect::<Vec<_>>().join(" ")
+    group.storage_units().into_iter().chain(units).chain(probes).collect::<Vec<_>>().join(" ")
 }
 
 fn primary(names: &Names, addresses: &[String]) -> String {

@@ -31,4 +31,11 @@ pub enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Make places for the nodes of the configuration on the disk that it names for heartbeats. Once, on one node, as root; and again when
+    /// there is another node.
+    Format {
+        /// Also where something is on it already.
+        #[arg(long)]
+        again: bool,
+    },
 }

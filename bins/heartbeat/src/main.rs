@@ -1,14 +1,18 @@
 //! hotspare-heartbeat: socket, clock, bus and listeners around `hotspare_core::heartbeat`. Decides nothing.
 
 mod args;
+mod disk;
 mod peers;
+mod pill;
 
 use args::{Args, Command};
 use hotspare_bus::heartbeat1::{self, Heartbeat1};
 use hotspare_config::{Config, Node};
 use hotspare_control::{Ask, Client, HEARTBEAT};
+use hotspare_core::Stamp;
 use hotspare_daemon::datagrams::{Datagrams, Port, routes};
 use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
+use hotspare_wire::disk::{DiskBeat, Pill};
 use hotspare_wire::{Endpoint, Service, decode_beat, encode_beat};
 use peers::Peers;
 use serde_json::Value as Json;
@@ -16,6 +20,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -33,6 +38,9 @@ fn main() -> ExitCode {
             return listen(json, once);
         }
         let config = hotspare_config::load(&args.config)?;
+        if let Some(Command::Format { again }) = args.command {
+            return disk::format(&config, again);
+        }
         let me = identity::this_node(&config, args.node.as_deref())?.clone();
         let key = identity::key_of(&me)?;
         if args.check {
@@ -51,9 +59,11 @@ async fn serve(config: &Config, me: &Node, mut endpoint: Endpoint) -> Result<Exi
     let socket = Datagrams::bind(port, config);
     let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
     let routes = routes(config, me, Port::Heartbeat);
-    let mut peers = Peers::new(config, me, clock::now());
+    let mut shared = Shared::open(config, me);
+    let mut peers = Peers::new(config, me, shared.thread.is_some(), clock::now());
     let (events, _) = broadcast::channel::<String>(BACKLOG);
     let mut asks = accept(&events);
+    let boot = clock::boot_digest().map_err(Exit::OsErr.why("cannot read the boot's id"))?;
     let (bus, updates) = channel(16);
     tokio::spawn(publish(peers.published(), updates));
     let mut terminate = signal(SignalKind::terminate()).map_err(Exit::OsErr.why("cannot handle signals"))?;
@@ -87,7 +97,15 @@ async fn serve(config: &Config, me: &Node, mut endpoint: Endpoint) -> Result<Exi
                         socket.send(&datagram, &[SocketAddr::new(address, port)]);
                     }
                 }
+                shared.beat(|| peers.disk_beat(me.id, boot), now);
                 notify::alive();
+            }
+            Some(found) = shared.read() => {
+                let now = clock::now();
+                changed = peers.on_disk(now, me.id, &found.beats, found.took);
+                if let Some(pill) = shared.take(found) {
+                    pill::swallow(config, pill);
+                }
             }
             Some((once, stream)) = asks.recv() => answer(stream, once, peers.snapshot(clock::now()), events.subscribe()),
             _ = terminate.recv() => return Ok(Exit::Done),
@@ -99,6 +117,57 @@ async fn serve(config: &Config, me: &Node, mut endpoint: Endpoint) -> Result<Exi
             notify::status(&peers.summary());
             let _ = bus.try_send(peers.published());
         }
+    }
+}
+
+/// The disk of all nodes, if there is one, and how well it does.
+struct Shared {
+    thread: Option<(SyncSender<DiskBeat>, Receiver<disk::Read>)>,
+    late: Duration,
+    /// When the thread took the beat that it has not come back from.
+    since: Option<Stamp>,
+    /// That it is slow or fails has been said.
+    told: bool,
+}
+
+impl Shared {
+    fn open(config: &Config, me: &Node) -> Shared {
+        let disk = config.disk.as_ref().map(|_| disk::Disk::passed(config, me.id));
+        let disk =
+            disk.and_then(|disk| disk.inspect_err(|why| tracing::warn!("no heartbeats over the disk: {why}")).ok());
+        Shared { thread: disk.map(disk::Disk::serve), late: config.heartbeat.late, since: None, told: false }
+    }
+
+    /// Hands the thread a beat, if it waits for one.
+    fn beat(&mut self, beat: impl FnOnce() -> DiskBeat, now: Stamp) {
+        let Some((asks, _)) = &self.thread else { return };
+        let waits = self.since.map(|since| now.longest_since(since));
+        if let Some(waits) = waits.filter(|waits| *waits > self.late / 2 && !self.told) {
+            self.told = true;
+            tracing::warn!("the disk for heartbeats takes its time: {waits:?}; a beat is late after {:?}", self.late);
+        }
+        if self.since.is_none() && asks.try_send(beat()).is_ok() {
+            self.since = Some(now);
+        }
+    }
+
+    async fn read(&mut self) -> Option<disk::Read> {
+        match &mut self.thread {
+            Some((_, read)) => read.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What this node was told to do, if anything.
+    fn take(&mut self, found: disk::Read) -> Option<Pill> {
+        self.since = None;
+        match &found.failed {
+            Some(why) if !self.told => tracing::warn!("the disk for heartbeats fails: {why}"),
+            None if self.told && found.took < self.late / 2 => tracing::info!("the disk for heartbeats is well again"),
+            _ => {}
+        }
+        self.told = found.failed.is_some() || found.took >= self.late / 2;
+        found.pill
     }
 }
 

@@ -5,16 +5,27 @@ use hotspare_core::heartbeat::{Beat as Sign, Detector, Health};
 use hotspare_core::{NodeId, Stamp};
 use hotspare_daemon::{Priority, message_id, record};
 use hotspare_wire::Beat;
+use hotspare_wire::disk::DiskBeat;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// What the link over the disk is called.
+const DISK: &str = "disk";
+
 struct Link {
-    address: IpAddr,
+    /// Where beats go; `None`: to the disk, for all at once.
+    address: Option<IpAddr>,
     detector: Detector,
     /// The peer's clock in its last beat, and when that came in.
     last: Option<(Stamp, Stamp)>,
+}
+
+impl Link {
+    fn name(&self) -> String {
+        self.address.map_or_else(|| DISK.to_owned(), |address| address.to_string())
+    }
 }
 
 struct Peer {
@@ -29,6 +40,8 @@ pub struct Peers {
     peers: BTreeMap<NodeId, Peer>,
     interval: Duration,
     digest: u64,
+    /// Of the beats on the disk.
+    sequence: u64,
 }
 
 /// The state of a link in words.
@@ -43,14 +56,15 @@ pub fn word(health: Health) -> &'static str {
 }
 
 impl Peers {
-    pub fn new(config: &Config, me: &Node, now: Stamp) -> Peers {
-        let link =
-            |address: &IpAddr| Link { address: *address, detector: Detector::new(config.heartbeat, now), last: None };
+    pub fn new(config: &Config, me: &Node, disk: bool, now: Stamp) -> Peers {
+        let link = |address| Link { address, detector: Detector::new(config.heartbeat, now), last: None };
+        let disk = disk.then_some(None);
         let peers = config.living().filter(|node| node.id != me.id).map(|node| {
-            let links = node.links.iter().map(link).collect();
+            let links = node.links.iter().map(|address| Some(*address)).chain(disk).map(link).collect();
             (node.id, Peer { name: node.name.clone(), links, sequence: now.boot / 1000, config: None })
         });
-        Peers { peers: peers.collect(), interval: config.heartbeat.interval, digest: config.digest }
+        let (interval, digest) = (config.heartbeat.interval, config.digest);
+        Peers { peers: peers.collect(), interval, digest, sequence: now.boot / 1000 }
     }
 
     /// The beats to send now: to whom, at which address.
@@ -59,6 +73,7 @@ impl Peers {
         for (id, peer) in &mut self.peers {
             peer.sequence += 1;
             for (number, link) in peer.links.iter().enumerate() {
+                let Some(address) = link.address else { continue };
                 let beat = Beat {
                     link: u8::try_from(number).unwrap_or(u8::MAX),
                     sequence: peer.sequence,
@@ -67,7 +82,7 @@ impl Peers {
                     echo: link.last.map(|(sent, heard)| (sent, now.longest_since(heard))),
                     config: self.digest,
                 };
-                beats.push((*id, link.address, beat));
+                beats.push((*id, address, beat));
             }
         }
         beats
@@ -77,13 +92,41 @@ impl Peers {
     pub fn on_beat(&mut self, now: Stamp, from: NodeId, beat: &Beat) -> Vec<Json> {
         let Some(peer) = self.peers.get_mut(&from) else { return Vec::new() };
         peer.config = Some(beat.config);
-        let Some(link) = peer.links.get_mut(usize::from(beat.link)) else { return Vec::new() };
+        let link = peer.links.get_mut(usize::from(beat.link)).filter(|link| link.address.is_some());
+        let Some(link) = link else { return Vec::new() };
         let was = (link.detector.health(), link.detector.hears_us);
         let sign = Sign { sequence: beat.sequence, hears_us: beat.hears_you, echo: beat.echo };
         link.last = Some((beat.sent, now));
         link.detector.on_beat(now, sign);
         let changed = was != (link.detector.health(), link.detector.hears_us);
         if changed { vec![tell(&peer.name, link, was.0, now)] } else { Vec::new() }
+    }
+
+    /// What this node writes to the disk now.
+    pub fn disk_beat(&mut self, node: NodeId, boot: u64) -> DiskBeat {
+        self.sequence += 1;
+        let heard = |peer: &Peer| peer.links.iter().any(|link| link.address.is_none() && alive(link));
+        let hears = self.peers.iter().filter(|(_, peer)| heard(peer)).map(|(id, _)| *id).collect();
+        DiskBeat { node, boot, sequence: self.sequence, config: self.digest, hears }
+    }
+
+    /// Takes in what was read of the disk, in a turn that took so long; what changed.
+    pub fn on_disk(&mut self, now: Stamp, me: NodeId, beats: &[DiskBeat], took: Duration) -> Vec<Json> {
+        let mut events = Vec::new();
+        for beat in beats {
+            let Some(peer) = self.peers.get_mut(&beat.node) else { continue };
+            peer.config = Some(beat.config);
+            for link in peer.links.iter_mut().filter(|link| link.address.is_none()) {
+                let was = (link.detector.health(), link.detector.hears_us);
+                let sign = Sign { sequence: beat.sequence, hears_us: beat.hears.contains(&me), echo: None };
+                link.detector.on_beat(now, sign);
+                link.detector.round_trip = Some(took);
+                if was != (link.detector.health(), link.detector.hears_us) {
+                    events.push(tell(&peer.name, link, was.0, now));
+                }
+            }
+        }
+        events
     }
 
     /// Moves time on; what changed.
@@ -123,7 +166,7 @@ impl Peers {
             let links = peer.links.iter().map(|link| {
                 let detector = &link.detector;
                 let state = word(detector.health()).to_owned();
-                (link.address.to_string(), state, usec(detector.round_trip), detector.loss_percent(), detector.hears_us)
+                (link.name(), state, usec(detector.round_trip), detector.loss_percent(), detector.hears_us)
             });
             (
                 peer.name.clone(),
@@ -136,7 +179,7 @@ impl Peers {
     /// One line for `systemctl status`.
     pub fn summary(&self) -> String {
         let one = |peer: &Peer| {
-            let alive = peer.links.iter().filter(|link| link.detector.health() == Health::Alive).count();
+            let alive = peer.links.iter().filter(|link| alive(link)).count();
             let drift =
                 if peer.config.is_some_and(|digest| digest != self.digest) { ", other configuration" } else { "" };
             format!("{} {alive}/{} links{drift}", peer.name, peer.links.len())
@@ -145,11 +188,15 @@ impl Peers {
     }
 }
 
+fn alive(link: &Link) -> bool {
+    link.detector.health() == Health::Alive
+}
+
 fn describe(peer: &str, link: &Link, was: Option<Health>, now: Stamp) -> Json {
     let detector = &link.detector;
     json!({
         "peer": peer,
-        "link": link.address.to_string(),
+        "link": link.name(),
         "state": word(detector.health()),
         "was": was.map(word),
         "round_trip_usec": detector.round_trip.map(|span| u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
@@ -168,10 +215,10 @@ fn tell(peer: &str, link: &Link, was: Health, now: Stamp) -> Json {
         Health::Dead => (message_id::PEER_DEAD, Priority::Notice),
     };
     let one_way = if health == Health::Alive && !link.detector.hears_us { ", but does not hear this node" } else { "" };
-    let message = format!("{peer} over {}: {} (was {}){one_way}", link.address, word(health), word(was));
+    let message = format!("{peer} over {}: {} (was {}){one_way}", link.name(), word(health), word(was));
     let fields = [
         ("PEER", peer.to_owned()),
-        ("LINK", link.address.to_string()),
+        ("LINK", link.name()),
         ("STATE", word(health).to_owned()),
         ("REASON", format!("silent for {:?}", link.detector.silence(now).unwrap_or_default())),
     ];

@@ -2,7 +2,7 @@
 
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
-use crate::schema::{RawGroup, RawMount};
+use crate::schema::{Raw, RawGroup, RawMount};
 use crate::{Group, Mount, SharedDisk};
 use std::path::PathBuf;
 
@@ -31,6 +31,32 @@ pub fn shared(raw: &[RawGroup], groups: &mut [Group], problems: &mut Vec<Problem
             group.shared.push(SharedDisk { device: PathBuf::from(path), mount });
         }
     }
+}
+
+/// The disk that heartbeats are written to, if there is one.
+pub fn of_heartbeats(raw: &Raw, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let disk = raw.heartbeat.disks.first()?;
+    if let [_, second, ..] = raw.heartbeat.disks.as_slice() {
+        complain(
+            problems,
+            second.span,
+            "a second disk for heartbeats",
+            "one: it is a link beside those of the network",
+        );
+    }
+    let path = disk.value.as_str();
+    if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let help = "a disk of a MiB or more that all nodes see, by a name that stays: \"/dev/disk/by-id/wwn-0x600140500000001\"";
+        complain(problems, disk.span, format!("\"{path}\" is not the path of a disk"), help);
+    }
+    let data = raw.groups.iter().flat_map(|group| {
+        let backings = group.volumes.iter().flat_map(|volume| &volume.backings).map(|backing| &backing.path);
+        backings.chain(group.shared.iter().map(|disk| &disk.device))
+    });
+    if data.into_iter().any(|other| other.value == path) {
+        complain(problems, disk.span, format!("there are data on \"{path}\""), "heartbeats take a disk of their own");
+    }
+    Some(PathBuf::from(path))
 }
 
 /// A directory is one file system's.

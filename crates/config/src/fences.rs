@@ -10,18 +10,19 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 const LEVELS: std::ops::RangeInclusive<i128> = 1..=9;
-const KINDS: [&str; 2] = ["agent", "run"];
+const KINDS: [&str; 3] = ["agent", "run", "pill"];
 /// Options of fence agents that are secrets, by the names that their metadata gives them.
 const SECRETS: [&str; 6] = ["password", "passwd", "secret", "secret_key", "snmp_priv_passwd", "token"];
 /// What this program says to an agent by itself.
 const OURS: [&str; 3] = ["action", "nodename", "option"];
 
-pub fn fences(node: &RawNode, problems: &mut Vec<Problem>) -> Vec<Fence> {
-    node.fences.iter().filter_map(|fence| one(fence, problems)).collect()
+/// `disk`: whether there is one that heartbeats are written to.
+pub fn fences(node: &RawNode, disk: bool, problems: &mut Vec<Problem>) -> Vec<Fence> {
+    node.fences.iter().filter_map(|fence| one(fence, disk, problems)).collect()
 }
 
-fn one(raw: &RawFence, problems: &mut Vec<Problem>) -> Option<Fence> {
-    let kind = kind(raw, problems);
+fn one(raw: &RawFence, disk: bool, problems: &mut Vec<Problem>) -> Option<Fence> {
+    let kind = kind(raw, disk, problems);
     let timeout = raw.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.value);
     if let Some(given) = raw.timeout.as_ref().filter(|_| !(TIMEOUTS.0..=TIMEOUTS.1).contains(&timeout)) {
         complain(problems, given.span, "this `timeout` is not on offer", "from \"1s\" to \"10min\"");
@@ -34,9 +35,14 @@ fn one(raw: &RawFence, problems: &mut Vec<Problem>) -> Option<Fence> {
     let (mut options, mut secrets) = (BTreeMap::new(), BTreeMap::new());
     for (list, all) in [(&raw.options, &mut options), (&raw.secrets, &mut secrets)] {
         for (key, value) in list {
-            if matches!(kind, Some(FenceKind::Run(_))) {
-                let help = "a program gets arguments: fence \"run\" \"/path\" \"argument\"; a secret it reads itself";
-                complain(problems, key.span, "a program takes no options", help);
+            match kind {
+                Some(FenceKind::Run(_)) => {
+                    let help =
+                        "a program gets arguments: fence \"run\" \"/path\" \"argument\"; a secret it reads itself";
+                    complain(problems, key.span, "a program takes no options", help);
+                }
+                Some(FenceKind::Pill) => complain(problems, key.span, "a pill takes no options", "remove this"),
+                _ => {}
             }
             good_key(key, problems);
             if value.value.chars().any(char::is_control) {
@@ -75,8 +81,23 @@ fn good_key(key: &Spanned<String>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn kind(raw: &RawFence, problems: &mut Vec<Problem>) -> Option<FenceKind> {
-    let [kind, program, more @ ..] = raw.words.as_slice() else { return None };
+fn kind(raw: &RawFence, disk: bool, problems: &mut Vec<Problem>) -> Option<FenceKind> {
+    let (kind, words) = raw.words.split_first()?;
+    if kind.value == "pill" {
+        if let Some(extra) = words.first() {
+            complain(problems, extra.span, "a pill takes no arguments", "fence \"pill\", and nothing else");
+        }
+        if !disk {
+            let help = "a disk that all nodes see: heartbeat { disk \"/dev/disk/by-id/...\"; }";
+            complain(problems, kind.span, "there is no disk that a pill could be put on", help);
+        }
+        return Some(FenceKind::Pill);
+    }
+    let [program, more @ ..] = words else {
+        let help = "fence \"agent\" \"fence_ipmilan\" { ... }, or fence \"run\" \"/path/to/program\"";
+        complain(problems, kind.span, format!("\"{}\" of what?", kind.value), help);
+        return None;
+    };
     match kind.value.as_str() {
         "agent" => {
             if let Some(extra) = more.first() {

@@ -49,6 +49,8 @@ pub struct Config {
     pub forced: Option<Forced>,
     pub groups: Vec<Group>,
     pub heartbeat: HeartbeatTimes,
+    /// A disk that all nodes see, and write their heartbeats to as well.
+    pub disk: Option<PathBuf>,
     /// A digest of the text, to compare nodes by.
     pub digest: u64,
 }
@@ -107,6 +109,8 @@ pub enum FenceKind {
     Agent(String),
     /// A program, its arguments, and then what it is to do.
     Run(Vec<String>),
+    /// Nothing: an order on the disk of the heartbeats, which the node obeys.
+    Pill,
 }
 
 /// What moves as one.
@@ -308,6 +312,15 @@ impl Group {
         self.unit_name(&format!("cluster-disk-{}", n + 1), "service")
     }
 
+    /// The units of the volume, the disks, and what is mounted from them, in the order in which they start.
+    #[must_use]
+    pub fn storage_units(&self) -> Vec<String> {
+        let on_volume = self.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
+        let disks = self.shared.iter().enumerate();
+        let disks = disks.flat_map(|(n, disk)| [Some(self.disk_unit(n)), disk.mount.as_ref().map(Mount::unit)]);
+        self.volume_unit().into_iter().chain(on_volume).chain(disks.flatten()).collect()
+    }
+
     /// A group that runs nothing is a lock for scripts: taken only by `hotspare-lease hold`.
     #[must_use]
     pub fn is_lock(&self) -> bool {
@@ -327,6 +340,12 @@ impl Config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(Problems::new(name, text, problems)),
         }
+    }
+
+    /// The name of this cluster on the disk of its heartbeats.
+    #[must_use]
+    pub fn disk_id(&self) -> u64 {
+        hotspare_core::id::fnv1a(self.cluster.as_bytes())
     }
 
     /// The node called `name`.

@@ -3,7 +3,7 @@
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
 use crate::schema::{Raw, RawAddress, RawForced, RawGroup, RawHeartbeat, RawNode};
-use crate::{Address, Config, Forced, Group, Node, PORT_DEFAULT};
+use crate::{Address, Config, FenceKind, Forced, Group, Node, PORT_DEFAULT};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hotspare_core::heartbeat::HeartbeatTimes;
@@ -28,7 +28,7 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
     if cluster.is_none() && !problems.iter().any(|problem| problem.message.contains("`cluster`")) {
         complain(problems, top, "the cluster has no name", "add a line: cluster \"demo\"");
     }
-    let nodes = nodes(&raw.nodes, problems);
+    let nodes = nodes(&raw.nodes, !raw.heartbeat.disks.is_empty(), problems);
     if raw.nodes.is_empty() {
         complain(
             problems,
@@ -76,6 +76,7 @@ pub fn check(raw: Raw, text: &str, problems: &mut Vec<Problem>) -> Option<Config
         forced,
         groups,
         heartbeat: heartbeat(&raw.heartbeat, problems)?,
+        disk: crate::disks::of_heartbeats(&raw, problems),
         digest: fnv1a(text.as_bytes()),
     })
 }
@@ -94,7 +95,7 @@ fn good_name(name: &Spanned<String>, what: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn nodes(raw: &[RawNode], problems: &mut Vec<Problem>) -> Vec<Node> {
+fn nodes(raw: &[RawNode], disk: bool, problems: &mut Vec<Problem>) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::new();
     if let Some(extra) = raw.get(NODES_MAX) {
         complain(
@@ -125,7 +126,7 @@ fn nodes(raw: &[RawNode], problems: &mut Vec<Problem>) -> Vec<Node> {
         }
         let key = key(node, &nodes, problems);
         let links = links(node, &nodes, problems);
-        let fences = crate::fences::fences(node, problems);
+        let fences = crate::fences::fences(node, disk, problems);
         nodes.push(Node { name, id, key: key.unwrap_or_default(), links, fences });
     }
     nodes
@@ -250,7 +251,11 @@ fn voters(raw: &Raw, names: &[&str], nodes: &[Node], problems: &mut Vec<Problem>
         None => names.iter().map(ToString::to_string).collect(),
     };
     let span = raw.voters_span.or_else(|| raw.nodes.last().map(|node| node.name.span));
-    let can = |name: &String| nodes.iter().any(|node| node.name == *name && !node.fences.is_empty());
+    // A pill is nothing to one without power.
+    let can = |name: &String| {
+        let of_node = nodes.iter().filter(|node| node.name == *name).flat_map(|node| &node.fences);
+        of_node.into_iter().any(|fence| fence.kind != FenceKind::Pill)
+    };
     if voters.len() == 2 && voters.iter().all(can) {
         for candidate in raw.groups.iter().flat_map(|group| &group.candidates) {
             if names.contains(&candidate.value.as_str()) && !voters.contains(&candidate.value) {

@@ -27,6 +27,7 @@ pub struct RawHeartbeat {
     pub late: Option<Spanned<Duration>>,
     pub dead: Option<Spanned<Duration>>,
     pub boot_grace: Option<Spanned<Duration>>,
+    pub disks: Vec<Spanned<String>>,
 }
 
 pub struct RawForced {
@@ -222,13 +223,24 @@ fn cluster(node: &KdlNode, raw: &mut Raw, problems: &mut Vec<Problem>) {
 
 fn heartbeat(node: &KdlNode, problems: &mut Vec<Problem>) -> RawHeartbeat {
     only_properties(node, &["interval", "late", "dead", "boot-grace"], problems);
-    no_children(node, problems);
     arguments(node, (0, 0), "properties only", problems);
+    let mut disks = Vec::new();
+    for child in node.iter_children() {
+        match child.name().value() {
+            "disk" => {
+                only_properties(child, &[], problems);
+                no_children(child, problems);
+                disks.extend(arguments(child, (1, 1), "the path of one disk", problems));
+            }
+            other => unknown(child, other, &["disk"], "`heartbeat`", problems),
+        }
+    }
     RawHeartbeat {
         interval: span_property(node, "interval", problems),
         late: span_property(node, "late", problems),
         dead: span_property(node, "dead", problems),
         boot_grace: span_property(node, "boot-grace", problems),
+        disks,
     }
 }
 
@@ -281,7 +293,7 @@ fn machine(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawNode> {
 
 fn fence(node: &KdlNode, problems: &mut Vec<Problem>) -> RawFence {
     only_properties(node, &["level", "timeout"], problems);
-    let words = arguments(node, (2, usize::MAX), "\"agent\" or \"run\", and the program", problems);
+    let words = arguments(node, (1, usize::MAX), "\"agent\" or \"run\" and the program, or \"pill\"", problems);
     let (level, timeout) = (integer_property(node, "level", problems), span_property(node, "timeout", problems));
     let (mut options, mut secrets) = (Vec::<(Spanned<String>, _)>::new(), Vec::<(Spanned<String>, _)>::new());
     for child in node.iter_children() {

@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod child;
 pub mod clock;
 pub mod datagrams;
+pub mod disk;
 pub mod exit;
 pub mod identity;
 pub mod journal;

@@ -3,7 +3,7 @@
 //! Made with `systemd-id128 new`; never reused, never changed.
 
 /// Ids and their names, for the test that compares them with the catalog.
-pub const ALL: [(&str, &str); 61] = [
+pub const ALL: [(&str, &str); 62] = [
     ("BID_STARTED", BID_STARTED),
     ("BID_LOST", BID_LOST),
     ("ACQUIRED", ACQUIRED),
@@ -50,6 +50,7 @@ pub const ALL: [(&str, &str); 61] = [
     ("FENCED", FENCED),
     ("FENCE_FAILED", FENCE_FAILED),
     ("FENCE_DEVICE", FENCE_DEVICE),
+    ("PILL", PILL),
     ("VOLUME_PROMOTED", VOLUME_PROMOTED),
     ("VOLUME_SERVING", VOLUME_SERVING),
     ("VOLUME_REFUSED", VOLUME_REFUSED),
@@ -113,6 +114,7 @@ pub const PROBE_FAILED: &str = "45d48b356a234918af6cc15555a42bb9";
 pub const FENCED: &str = "ab77c4b3f4534711943b5212c9f3bec8";
 pub const FENCE_FAILED: &str = "ce01d92826424651a223eb9488cbc6b3";
 pub const FENCE_DEVICE: &str = "e99ffbedd5dc45eba44ebd1c5e5101b9";
+pub const PILL: &str = "4c7362bf98bb440496cf82a3137cba78";
 pub const VOLUME_PROMOTED: &str = "5597546818de48cea147a6e8b5cc80c2";
 pub const VOLUME_SERVING: &str = "a88ffedec5ad4c62b86cf29ecf6de08d";
 pub const VOLUME_REFUSED: &str = "fc8ab5c44f2046a881bf18c5d0e7b39f";

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod disk;
 pub mod register;
 pub mod replay;
 pub mod session;
