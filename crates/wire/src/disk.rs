@@ -160,6 +160,18 @@ mod tests {
         }
 
         #[test]
+        fn a_sum_that_fits_is_no_promise(mut bytes in prop::collection::vec(any::<u8>(), BLOCK - 4), count in 0..200_u16) {
+            for kind in [PLACES, BEAT, PILL] {
+                bytes[..20].copy_from_slice(&[kind.as_slice(), &VERSION.to_le_bytes(), &7_u64.to_le_bytes()].concat());
+                bytes[52..54].copy_from_slice(&count.to_le_bytes()); // of a beat
+                let whole = [bytes.as_slice(), &crc32c::crc32c(&bytes).to_le_bytes()].concat();
+                let _ = (decode_places(7, &whole), decode_pill(7, &whole));
+                let listed = decode_disk_beat(7, &whole).map(|beat| beat.hears.len());
+                prop_assert!(kind != BEAT || listed.is_ok_and(|listed| listed == usize::from(count)) == (count <= 64));
+            }
+        }
+
+        #[test]
         fn whatever_is_there_is_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..5000), at in 0..BLOCK, bit in 0..8_u32) {
             prop_assert!(decode_disk_beat(1, &bytes).is_err() && decode_pill(1, &bytes).is_err());
             let mut flipped = encode_pill(1, Pill { node: NodeId(1), boot: 2, by: NodeId(3) });
