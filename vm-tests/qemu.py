@@ -66,11 +66,14 @@ class Qemu(Nspawn):
         super().__init__(name, number, tree, work, log, hosts)
         self.folder, self.data_mb = work / name, DATA_MB
         self.disks = [self.folder / name for name in ("system.img", "data.img", "other.img")]
+        self.devices: list[str] = []  # more of the emulator's command line, for a scenario that wants a device
         self.agent: socket.socket | None = None
         self.heard = b""
         self.commands = 0
         self._write("etc/systemd/system/lab-agent.service", AGENT)
         self._write("usr/local/lib/lab-agent", AGENT_SCRIPT)
+        # An emulated processor takes its time to find a device.
+        self._write("etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultDeviceTimeoutSec=5min\n")
         self._write("etc/fstab", "/dev/vda / ext4 rw 0 1\n")
         self._write("etc/modules-load.d/lab.conf", "virtio_console\nvirtio_net\n")
         for vlan, (net4, net6) in NETWORKS.items():
@@ -127,6 +130,7 @@ class Qemu(Nspawn):
             command += ["-device", f"virtio-net-pci,netdev=n{vlan},mac=52:54:00:00:{vlan:02x}:{self.number:02x}"]
         command += ["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
         command += ["-chardev", f"socket,id=lab,path={port},server=off", "-device", "virtserialport,chardev=lab,name=lab"]
+        command += self.devices
         with (self.folder / "qemu.log").open("ab") as said:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:

@@ -124,7 +124,7 @@ impl Reserve for Disk {
     }
 
     fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String> {
-        self.order(Preemption { old: other, new: key, kind: WRITE_EXCLUSIVE_REGISTRANTS, flags: 0 })
+        self.order(Preemption { own: key, other, kind: WRITE_EXCLUSIVE_REGISTRANTS, flags: 0 })
     }
 }
 
@@ -148,8 +148,9 @@ macro_rules! order {
 }
 order!(Registration 200 "register" { old: u64, new: u64, flags: u32, pad: u32 });
 order!(Reservation 201 "reserve" { key: u64, kind: u32, flags: u32 });
-// 204 is the one that aborts (203 does not).
-order!(Preemption 204 "preempt" { old: u64, new: u64, kind: u32, flags: u32 });
+// 204 is the one that aborts (203 does not). The first key is called `old_key`, and Documentation/block/pr.rst takes it for that of the other
+// one; but both drivers (sd, nvme) hand it on as the key of whoever asks, and a target of Linux refuses it the other way round.
+order!(Preemption 204 "preempt" { own: u64, other: u64, kind: u32, flags: u32 });
 
 struct Told<T>(T);
 
