@@ -117,6 +117,7 @@ let
       ++ line "boot-grace" it.bootGrace
       ++ line "hold-down" it.holdDown
       ++ line "moves-per-hour" it.movesPerHour
+      ++ list "proof" it.proof
       ++ named volume it.volumes
       ++ map shared it.shared
       ++ each "unit" it.services

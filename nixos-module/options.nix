@@ -190,6 +190,19 @@ let
     ]) "Whether a preferred node that came back takes the role again by itself.";
     bootGrace = maybe span "At cold start, how long the others wait for the preferred node.";
     holdDown = maybe span "How long a node that gave the role back stays away.";
+    proof = mkOption {
+      type = types.nullOr (
+        types.nonEmptyListOf (
+          types.enum [
+            "power-off"
+            "reset"
+            "human"
+          ]
+        )
+      );
+      default = null;
+      description = "What has to be known of a node that was switched off before its lease need not be waited for. Left out: any of them.";
+    };
     movesPerHour = maybe types.ints.unsigned "A node takes the role so often by itself, then waits to be asked. 0: no limit.";
     services = mkOption {
       type = types.listOf unit;

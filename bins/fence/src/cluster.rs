@@ -1,6 +1,7 @@
 //! Who waits for a proof: the lease client of this node, which may have ordered the shot or just profit by it. What it knows of the
 //! other node when the shot begins is what the proof is for (F1), so it is told before and after.
 
+use hotspare_config::Proof;
 use hotspare_control::{Ask, Client, ControlError, Tell, fence_order};
 use std::time::Duration;
 
@@ -35,8 +36,9 @@ impl Shot {
     }
 
     /// Says what became of it.
-    pub fn end(mut self, proven: bool) {
-        if let Err(error) = self.0.call(&Ask::Fenced { proven }) {
+    pub fn end(mut self, proof: Option<Proof>) {
+        let proof = proof.map(|proof| proof.word().to_owned());
+        if let Err(error) = self.0.call(&Ask::Fenced { proof }) {
             eprintln!("hotspare-fence: the lease client did not hear of this: {error}");
         }
     }

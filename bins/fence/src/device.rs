@@ -2,8 +2,7 @@
 //! or a program of the user's that is called with the action as its last word and ends in the same way.
 
 use crate::pill::Desk;
-use crate::plan::Proof;
-use hotspare_config::{Fence, FenceKind};
+use hotspare_config::{Fence, FenceKind, Proof};
 use hotspare_daemon::child::wait_within;
 use std::fs;
 use std::io::{Read, Write};

@@ -11,13 +11,12 @@ mod reservation;
 use args::{Act, Args};
 use cluster::Shot;
 use device::{Action, Device, Power};
-use hotspare_config::{Config, FenceKind, Node};
+use hotspare_config::{Config, FenceKind, Node, Proof};
 use hotspare_control::{FENCE_TESTS, FenceTest};
 use hotspare_daemon::exit::yes_or_no;
 use hotspare_daemon::watchdog::{self, Watchdog};
 use hotspare_daemon::{Exit, Failure, Priority, clock, identity, journal, message_id, run};
 use pill::Desk;
-use plan::Proof;
 use reservation::Disk;
 use std::path::Path;
 use std::process::ExitCode;
@@ -107,7 +106,8 @@ fn off(config: &Config, node: &Node) -> Result<Exit, Failure> {
     let shot =
         Shot::begin(&node.name).inspect_err(|why| eprintln!("hotspare-fence: no lease ends early by this: {why}"));
     let ended = plan::off(&devices(config, node));
-    shot.into_iter().for_each(|shot| shot.end(ended.is_ok()));
+    let proof = ended.as_ref().ok().map(|(_, proof)| *proof);
+    shot.into_iter().for_each(|shot| shot.end(proof));
     let seconds = began.elapsed().as_secs_f64();
     match ended {
         Ok((level, proof)) => {
@@ -135,7 +135,7 @@ fn confirm(config: &Config, target: &str, reason: &str, me: &str) -> Result<Exit
         let help = "one line of text, for whoever reads the journal: --reason \"its power supply is on my desk\"";
         return Err(Failure::new(Exit::Usage, format!("the reason is empty, or not one line; {help}")));
     }
-    Shot::begin(&node.name).map_err(|why| Failure::new(Exit::Unavailable, why))?.end(true);
+    Shot::begin(&node.name).map_err(|why| Failure::new(Exit::Unavailable, why))?.end(Some(Proof::Human));
     let uid = std::env::var("SUDO_UID").unwrap_or_else(|_| nix::unistd::getuid().to_string());
     let proof = Proof::Human.word().to_owned();
     let message = format!("{} is off, says uid {uid}: {reason}", node.name);

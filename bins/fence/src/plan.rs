@@ -5,28 +5,8 @@
 //! peers.md pain 13).
 
 use crate::device::{Action, Device, Power};
+use hotspare_config::Proof;
 use std::time::{Duration, Instant};
-
-/// What is known of a node that was to be off. No device gives a weaker one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Proof {
-    /// Asked afterwards, every device of a level said that there is no power.
-    PowerOff,
-    /// The node has obeyed an order to reset itself, and says so from its next boot.
-    Reset,
-    /// Somebody says that he has seen it.
-    Human,
-}
-
-impl Proof {
-    pub fn word(self) -> &'static str {
-        match self {
-            Proof::PowerOff => "power-off",
-            Proof::Reset => "reset",
-            Proof::Human => "human",
-        }
-    }
-}
 
 /// Between two readings: some management controllers say "on" for a second or two after they have switched.
 const AGAIN: Duration = Duration::from_millis(500);

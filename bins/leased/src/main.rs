@@ -19,7 +19,7 @@ use args::Args;
 use bus::{Errand, News, Watched};
 use control::Call;
 use group::GroupRun;
-use hotspare_config::{Config, Node};
+use hotspare_config::{Config, Node, Proof};
 use hotspare_control::{Ask, NodeStatus, Tell};
 use hotspare_core::lease::{Command, Input};
 use hotspare_core::{GroupId, NodeId};
@@ -244,7 +244,7 @@ impl NodeRun {
     fn call(&mut self, call: Call, out: &mut Outgoing) {
         match call {
             Call::HungUp { caller } => {
-                self.shot_ended(caller, false, out);
+                self.shot_ended(caller, None, out);
                 for group in self.groups.keys().copied().collect::<Vec<_>>() {
                     let inputs = self.groups.get_mut(&group).expect("its own key").hung_up(caller);
                     inputs.into_iter().for_each(|input| self.input(group, input, out));
@@ -280,8 +280,8 @@ impl NodeRun {
                 });
                 return;
             }
-            Ask::Fenced { proven } => {
-                self.shot_ended(caller, *proven, out);
+            Ask::Fenced { proof } => {
+                self.shot_ended(caller, proof.as_deref().and_then(Proof::of), out);
                 return done("noted");
             }
             Ask::Listen => {

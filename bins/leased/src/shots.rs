@@ -12,7 +12,7 @@ use crate::NodeRun;
 use crate::Outgoing;
 use crate::control::Caller;
 use crate::group::GroupRun;
-use hotspare_config::{Config, Group, Node};
+use hotspare_config::{Config, Group, Node, Proof};
 use hotspare_control::{FENCE_TESTS, FenceLine, FenceTest, fence_order};
 use hotspare_core::lease::{FenceConfig, Input};
 use hotspare_core::message::Fenced;
@@ -95,10 +95,16 @@ impl NodeRun {
         })
     }
 
-    /// What became of the shot of `caller`.
-    pub fn shot_ended(&mut self, caller: Caller, proven: bool, out: &mut Outgoing) {
+    /// What became of the shot of `caller`. Each group says itself what it takes for a proof.
+    pub fn shot_ended(&mut self, caller: Caller, proof: Option<Proof>, out: &mut Outgoing) {
         let Some(place) = self.shots.under_way.iter().position(|shot| shot.caller == caller) else { return };
         for (group, target) in self.shots.under_way.remove(place).targets {
+            let config = &self.groups[&group].config;
+            let proven = proof.is_some_and(|proof| config.proofs.contains(&proof));
+            if let Some(proof) = proof.filter(|_| !proven) {
+                let (name, word) = (self.config.node_name(target.node), proof.word());
+                tracing::warn!("{}: that {name} is off by {word} is not proof enough (`proof`)", config.name);
+            }
             self.input(group, Input::FenceEnded { target, proven }, out);
         }
     }

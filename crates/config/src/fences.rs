@@ -3,7 +3,7 @@
 use crate::fields::{Spanned, complain};
 use crate::problem::{Problem, suggest};
 use crate::schema::{RawFence, RawNode};
-use crate::{Fence, FenceKind};
+use crate::{Fence, FenceKind, Proof};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -19,6 +19,24 @@ const OURS: [&str; 3] = ["action", "nodename", "option"];
 /// `disk`: whether there is one that heartbeats are written to.
 pub fn fences(node: &RawNode, disk: bool, problems: &mut Vec<Problem>) -> Vec<Fence> {
     node.fences.iter().filter_map(|fence| one(fence, disk, problems)).collect()
+}
+
+/// What a group takes for a proof.
+pub fn proofs(raw: &[Spanned<String>], problems: &mut Vec<Problem>) -> Vec<Proof> {
+    let mut proofs = Vec::new();
+    for word in raw {
+        match Proof::of(&word.value) {
+            None => {
+                let message = format!("\"{}\" is no proof that a machine is off", word.value);
+                complain(problems, word.span, message, suggest(&word.value, &Proof::ALL.map(Proof::word)));
+            }
+            Some(proof) if proofs.contains(&proof) => {
+                complain(problems, word.span, format!("\"{}\" is there twice", word.value), "remove one of the two");
+            }
+            Some(proof) => proofs.push(proof),
+        }
+    }
+    if raw.is_empty() { Proof::ALL.to_vec() } else { proofs }
 }
 
 fn one(raw: &RawFence, disk: bool, problems: &mut Vec<Problem>) -> Option<Fence> {

@@ -179,6 +179,8 @@ fn example(node: &str) -> &'static str {
         "group" => "group \"default\" { candidates \"alpha\" \"beta\"; }",
         "candidates" => "candidates \"alpha\" \"beta\"",
         "address" => "address \"192.0.2.10/24\" interface=\"eth0\"",
+        "proof" => "proof \"power-off\" \"reset\"",
+        "shared" | "disk" => "\"/dev/disk/by-id/wwn-0x600140500000001\"",
         "unit" | "standby-unit" => "unit \"nginx.service\"",
         "uplink" => "uplink \"ping\" \"192.0.2.254\"",
         "probe" => "probe \"http\" \"http://127.0.0.1/health\"",

@@ -113,6 +113,37 @@ pub enum FenceKind {
     Pill,
 }
 
+/// What is known of a node that was to be off, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// Asked afterwards, every device of a level said that there is no power.
+    PowerOff,
+    /// The node has obeyed an order to reset itself, and says so from its next boot.
+    Reset,
+    /// Somebody says that he has seen it.
+    Human,
+}
+
+impl Proof {
+    /// All there are.
+    pub const ALL: [Proof; 3] = [Proof::PowerOff, Proof::Reset, Proof::Human];
+
+    /// As the file and the journal have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Proof::PowerOff => "power-off",
+            Proof::Reset => "reset",
+            Proof::Human => "human",
+        }
+    }
+
+    #[must_use]
+    pub fn of(word: &str) -> Option<Proof> {
+        Proof::ALL.into_iter().find(|proof| proof.word() == word)
+    }
+}
+
 /// What moves as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -139,6 +170,8 @@ pub struct Group {
     pub standby_units: Vec<String>,
     /// What the primary has, and the others have a copy of.
     pub volume: Option<Volume>,
+    /// What ends a lease early; anything, if nothing is said.
+    pub proofs: Vec<Proof>,
     /// Disks that all candidates see, and that only the primary may write to.
     pub shared: Vec<SharedDisk>,
 }

@@ -360,6 +360,7 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         addresses: group.addresses.iter().filter_map(|address| one_address(address, problems)).collect(),
         volume: None,
         shared: Vec::new(),
+        proofs: crate::fences::proofs(&group.proofs, problems),
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),
         probes: crate::probes::probes(group, problems),
         uplinks: crate::probes::uplinks(group, problems),

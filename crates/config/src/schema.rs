@@ -71,6 +71,7 @@ pub struct RawGroup {
     pub standby_units: Vec<Spanned<String>>,
     pub volumes: Vec<RawVolume>,
     pub shared: Vec<RawDisk>,
+    pub proofs: Vec<Spanned<String>>,
 }
 
 pub struct RawDisk {
@@ -131,7 +132,7 @@ pub struct RawAddress {
 const TOP: [&str; 6] = ["cluster", "heartbeat", "node", "voters", "group", "forced"];
 const VOLUME: [&str; 5] = ["backing", "frontend", "mount", "asynchronous", "abandon"];
 const FORCED: [&str; 3] = ["lost", "back", "votes"];
-const GROUP: [&str; 13] = [
+const GROUP: [&str; 14] = [
     "candidates",
     "outage-budget",
     "failback",
@@ -145,6 +146,7 @@ const GROUP: [&str; 13] = [
     "standby-unit",
     "volume",
     "shared",
+    "proof",
 ];
 
 /// Reads `text` as KDL and sorts it into [`Raw`]; `None` if it is not KDL at all.
@@ -335,6 +337,7 @@ fn group(node: &KdlNode, problems: &mut Vec<Problem>) -> Option<RawGroup> {
         standby_units: Vec::new(),
         volumes: Vec::new(),
         shared: Vec::new(),
+        proofs: Vec::new(),
     };
     let mut once = Once::default();
     for child in node.iter_children() {
@@ -454,6 +457,7 @@ fn group_child(child: &KdlNode, name: &str, group: &mut RawGroup, problems: &mut
                     group.candidates =
                         arguments(child, (1, usize::MAX), "the names of nodes, the preferred one first", problems);
                 }
+                "proof" => group.proofs = arguments(child, (1, usize::MAX), "what ends a lease early", problems),
                 "failback" => group.failback = arguments(child, (1, 1), "\"manual\" or \"auto\"", problems).pop(),
                 "unit" => group.units.extend(arguments(child, (1, 1), "the name of one unit", problems)),
                 _ => group.standby_units.extend(arguments(child, (1, 1), "the name of one unit", problems)),

@@ -66,9 +66,9 @@ pub enum Ask {
     Fence {
         node: String,
     },
-    /// What became of that.
+    /// What became of that: what proves it (`hotspare_config::Proof`), or nothing does.
     Fenced {
-        proven: bool,
+        proof: Option<String>,
     },
     /// The volume of a group says what its copy on this node is worth. Answered with [`Tell::Copies`], again whenever that changes, for
     /// as long as the connection lasts; when it ends, the copy is worth nothing.
