@@ -60,9 +60,11 @@ with subtest("the holder is cut off: it takes the pill, resets itself, and its n
     t.assertEqual(alpha.lives, lives + 1)
 
 with subtest("one that hangs takes nothing, and a word is not taken for a proof here: its lease is waited for"):
+    # The shot before this has the node switched on again, and takes the next order when that is done.
+    beta.wait_until_succeeds("systemctl show -P ActiveState hotspare-fence@alpha.service | grep -x inactive", timeout=60)
+    cursor = other.succeed("journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p'").strip()
+    told = f"journalctl -o cat --after-cursor='{cursor}' | grep"
     leader.freeze()
-    since = other.succeed("date +%s").strip()
-    told = f"journalctl -o cat --since @{since} | grep"
     other.wait_until_succeeds(f"{told} '{leader.name} is to be switched off'", timeout=60)
     other.succeed(f"hotspare-fence confirm {leader.name} --reason 'somebody told me'")
     other.succeed(f"{told} 'that {leader.name} is off by human is not proof enough'")
