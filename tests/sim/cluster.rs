@@ -359,7 +359,9 @@ impl World {
         let now = self.now;
         let units = self.units.clone();
         let input_is_claim = matches!(input, Input::Claimed(_));
+        let uplinks = self.profile.uplinks;
         let state = &mut self.nodes[node];
+        let uplink = uplinks.then_some(state.uplink);
         if !state.runs(now) || now < state.stopped_until {
             return; // a stopped process takes nothing in; the kernel's buffers overflow
         }
@@ -375,6 +377,10 @@ impl World {
         let mut commands = lease.handle(stamp, standby);
         // A gate that hung up while the daemon was stopped is noticed when it goes on.
         commands.extend(lease.handle(stamp, Input::GateWaiting(part.shell.waiting.is_some())));
+        // What an uplink says waits in its connection for one that was stopped or slept.
+        if let Some(there) = uplink {
+            commands.extend(lease.handle(stamp, Input::Uplink(there)));
+        }
         if let Some((incarnation, how)) = part.proof.filter(|_| lease.phase() == PhaseName::Lost) {
             // The proof is a file in /run: the daemon finds it even if it was stopped when the gate left it.
             commands.extend(lease.handle(stamp, Input::Emptied { incarnation, how }));
