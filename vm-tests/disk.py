@@ -68,7 +68,7 @@ with subtest("one that hangs takes nothing, and a word is not taken for a proof 
     other.wait_until_succeeds(f"{told} '{leader.name} is to be switched off'", timeout=60)
     other.succeed(f"hotspare-fence confirm {leader.name} --reason 'somebody told me'")
     other.succeed(f"{told} 'that {leader.name} is off by human is not proof enough'")
-    other.wait_until_succeeds(f"{told} '{leader.name} is not proven to be off: .*pill says that there is power still'", timeout=90)
+    other.wait_until_succeeds(f"{told} '{leader.name} is not proven to be off: .*it writes nothing to the disk'", timeout=90)
     other.wait_for_unit("cluster-up.service", timeout=60)
     other.fail(f"{told} 'its lease is over'")
     leader.thaw()

@@ -38,8 +38,10 @@ impl Shot {
     /// Says what became of it.
     pub fn end(mut self, proof: Option<Proof>) {
         let proof = proof.map(|proof| proof.word().to_owned());
-        if let Err(error) = self.0.call(&Ask::Fenced { proof }) {
-            eprintln!("hotspare-fence: the lease client did not hear of this: {error}");
+        match self.0.call(&Ask::Fenced { proof }) {
+            Ok(Tell::Done { text }) => eprintln!("hotspare-fence: {text}"),
+            Ok(other) => eprintln!("hotspare-fence: unexpected answer {other:?}"),
+            Err(error) => eprintln!("hotspare-fence: the lease client did not hear of this: {error}"),
         }
     }
 }

@@ -11,6 +11,9 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// One that lives has written again after so many intervals, also where a disk takes its time.
+const BEATS: u32 = 3;
+
 /// The disk, and whom it is about.
 pub struct Desk {
     path: PathBuf,
@@ -47,17 +50,27 @@ impl Desk {
         decode_disk_beat(self.cluster, &bytes).map_err(|why| format!("no beat of it on {}: {why}", self.path.display()))
     }
 
-    /// Tells the node to reset itself.
+    /// Tells the node to reset itself. What it runs in must be known, and known now: from an old beat of a boot before, another boot would
+    /// prove nothing (F1).
     ///
     /// # Errors
-    /// If it has never written to the disk, or the disk fails.
+    /// If it writes nothing to the disk, or the disk fails.
     pub fn put(&self) -> Result<(), String> {
-        let boot = self.beat()?.boot;
+        let boot = self.lives()?;
         let (disk, block) = self.open()?;
         let pill = encode_pill(self.cluster, Pill { node: self.node, boot, by: self.me });
         disk.write(block + 1, &pill).map_err(|error| format!("{}: {error}", self.path.display()))?;
         self.meant.set(Some(boot));
         Ok(())
+    }
+
+    /// The boot in which the node says now that it lives.
+    fn lives(&self) -> Result<u64, String> {
+        let first = self.beat()?;
+        std::thread::sleep(self.interval * BEATS); // nobody tells when it beats
+        let next = self.beat()?;
+        let moves = next.boot == first.boot && next.sequence != first.sequence;
+        moves.then_some(next.boot).ok_or_else(|| "it writes nothing to the disk".into())
     }
 
     /// Off: it says that it is in another boot than the one that was to end. On: it is in that one, or nobody has told it anything and it
@@ -66,16 +79,10 @@ impl Desk {
     /// # Errors
     /// If nothing is heard of it, in words.
     pub fn power(&self) -> Result<Power, String> {
-        let first = self.beat()?;
         match self.meant.get() {
-            Some(boot) if boot != first.boot => Ok(Power::Off),
+            Some(boot) if boot != self.beat()?.boot => Ok(Power::Off),
             Some(_) => Ok(Power::On),
-            None => {
-                // Nobody tells when it beats.
-                std::thread::sleep(self.interval * 3);
-                let moves = self.beat()?.sequence != first.sequence;
-                moves.then_some(Power::On).ok_or_else(|| "it writes nothing to the disk".into())
-            }
+            None => self.lives().map(|_| Power::On),
         }
     }
 }
@@ -84,6 +91,7 @@ impl Desk {
 mod tests {
     use super::*;
     use hotspare_wire::disk::{BLOCKS, decode_pill, encode_disk_beat, encode_places};
+    use std::sync::mpsc::RecvTimeoutError;
 
     const CLUSTER: u64 = 9;
 
@@ -100,7 +108,7 @@ mod tests {
             cluster: CLUSTER,
             me: NodeId(1),
             node: NodeId(2),
-            interval: Duration::from_millis(1),
+            interval: Duration::from_millis(20),
             meant: Cell::new(None),
         };
         assert!(desk.put().unwrap_err().contains("format"), "there are no places");
@@ -108,13 +116,30 @@ mod tests {
         disk.write(0, &encode_places(CLUSTER, &[NodeId(1), NodeId(2)])).unwrap();
         assert!(desk.put().unwrap_err().contains("no beat"), "it was never heard: which boot would be meant?");
         let says = |beat: &DiskBeat| disk.write(beat_block(1), &encode_disk_beat(CLUSTER, beat)).unwrap();
+        // A beat that does not move is no sign of life: it may be of a boot long before the one whose lease is to end, and then any beat of
+        // that very boot would look like the proof.
+        says(&beat(1, 49));
+        assert!(desk.power().is_err() && desk.put().is_err());
+        assert!(decode_pill(CLUSTER, &disk.read(beat_block(1) + 1).unwrap()).is_err());
         says(&beat(1, 50));
-        assert!(desk.power().is_err(), "a beat that does not move is no sign of life");
-        desk.put().unwrap();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let path = file.path();
+            scope.spawn(move || {
+                let disk = SharedDisk::open(path).unwrap();
+                let mut sequence = 1;
+                while stopped.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
+                    sequence += 1;
+                    disk.write(beat_block(1), &encode_disk_beat(CLUSTER, &beat(sequence, 50))).unwrap();
+                }
+            });
+            assert_eq!(desk.power(), Ok(Power::On));
+            desk.put().unwrap();
+            drop(stop);
+        });
         let pill = decode_pill(CLUSTER, &disk.read(beat_block(1) + 1).unwrap());
         assert_eq!(pill, Ok(Pill { node: NodeId(2), boot: 50, by: NodeId(1) }));
-        says(&beat(2, 50));
-        assert_eq!(desk.power(), Ok(Power::On));
+        assert_eq!(desk.power(), Ok(Power::On), "it has not obeyed yet");
         says(&beat(1, 51));
         assert_eq!(desk.power(), Ok(Power::Off));
     }

@@ -10,7 +10,7 @@ use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Whoever has registered a key writes, all others read.
@@ -48,7 +48,10 @@ pub trait Reserve {
 /// # Errors
 /// If that cannot be had, in words.
 pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) -> Result<Vec<&'a str>, String> {
-    disk.register(own)?;
+    // Without a key of one's own, that a preempt is refused would not mean that there is nothing to preempt.
+    if disk.register(own)? != Answer::Done {
+        return Err("it does not take the key of this node".into());
+    }
     let mut lost = Vec::new();
     for (name, other) in nodes.iter().filter(|(_, other)| *other != own) {
         if disk.preempt(own, *other)? == Answer::Done {
@@ -70,11 +73,18 @@ pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) ->
 pub struct Disk(File);
 
 impl Disk {
+    /// The disk, if nothing on this machine has it for itself: an older mount that has not ended would write to it again.
+    ///
     /// # Errors
-    /// If it is not there, or no block device, in words.
+    /// If it is not there, is in use here, or no block device, in words.
     pub fn open(path: &Path) -> Result<Disk, String> {
-        let file =
-            File::options().read(true).write(true).open(path).map_err(|error| format!("cannot open it: {error}"))?;
+        let file = File::options().read(true).write(true).custom_flags(nix::libc::O_EXCL).open(path);
+        let file = file.map_err(|error| match error.raw_os_error() {
+            Some(nix::libc::EBUSY) => {
+                "it is in use on this machine (lsblk, findmnt): an older mount must end first".into()
+            }
+            _ => format!("cannot open it: {error}"),
+        })?;
         let kind = file.metadata().map_err(|error| error.to_string())?.file_type();
         if kind.is_block_device() { Ok(Disk(file)) } else { Err("this is no block device".into()) }
     }
@@ -187,13 +197,15 @@ mod tests {
         reserved: Option<u64>,
     }
 
-    /// Its user: the key that it last registered, if it is still there.
-    struct Seen<'a>(&'a mut Lun, u64);
+    /// It, and whether it takes no key.
+    struct Seen<'a>(&'a mut Lun, bool);
 
     impl Reserve for Seen<'_> {
         fn register(&mut self, key: u64) -> Result<Answer, String> {
+            if self.1 {
+                return Ok(Answer::Conflict);
+            }
             self.0.keys.insert(key);
-            self.1 = key;
             Ok(Answer::Done)
         }
 
@@ -222,20 +234,27 @@ mod tests {
     fn whoever_claims_it_last_is_the_only_one_who_can_write() {
         let mut lun = Lun::default();
         for (own, lost) in [(1, vec![]), (1, vec![]), (2, vec!["alpha"]), (3, vec!["beta"]), (1, vec!["gamma"])] {
-            assert_eq!(claim(&mut Seen(&mut lun, 0), own, &NODES), Ok(lost));
+            assert_eq!(claim(&mut Seen(&mut lun, false), own, &NODES), Ok(lost));
             assert_eq!((lun.keys.clone(), lun.reserved), (BTreeSet::from([own]), Some(own)));
         }
         // One that had registered and never reserved is taken out as well.
         lun.keys.insert(2);
-        assert_eq!(claim(&mut Seen(&mut lun, 0), 3, &NODES), Ok(vec!["alpha", "beta"]));
+        assert_eq!(claim(&mut Seen(&mut lun, false), 3, &NODES), Ok(vec!["alpha", "beta"]));
     }
 
     #[test]
     fn a_strangers_reservation_is_left_alone_and_said() {
         let mut lun = Lun { keys: BTreeSet::from([77]), reserved: Some(77) };
-        let said = claim(&mut Seen(&mut lun, 0), 1, &NODES).unwrap_err();
+        let said = claim(&mut Seen(&mut lun, false), 1, &NODES).unwrap_err();
         assert!(said.contains("no node of this cluster"), "{said}");
         assert_eq!(lun.reserved, Some(77));
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_key_is_not_taken_for_one_where_nobody_else_has_any() {
+        let mut lun = Lun { keys: BTreeSet::from([2]), reserved: Some(2) };
+        assert!(claim(&mut Seen(&mut lun, true), 1, &NODES).is_err());
+        assert_eq!((lun.keys, lun.reserved), (BTreeSet::from([2]), Some(2)));
     }
 
     #[test]

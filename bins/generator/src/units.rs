@@ -160,7 +160,7 @@ pub fn of_disk(config: &Config, me: &str) -> Files {
         let header = header("Heartbeats go over a disk as well");
         let takes = config.node(me).is_some_and(|node| node.fences.iter().any(|fence| fence.kind == FenceKind::Pill));
         let upholds = if takes { "[Unit]\nUpholds=hotspare-pill.path\n\n" } else { "" };
-        let disk = disk.to_string_lossy().replace('%', "%%").replace(':', "\\:");
+        let disk = disk.to_string_lossy().replace('%', "%%").replace(':', "\\x3a"); // "\:" is refused
         let text = format!("{header}{upholds}[Service]\nOpenFile={disk}:disk:graceful\n");
         files.insert("hotspare-heartbeat.service.d/50-disk.conf".into(), text);
     }

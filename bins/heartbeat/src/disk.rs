@@ -12,7 +12,9 @@ use hotspare_wire::disk::{
     BLOCK, BLOCKS, DiskBeat, PLACES_MAX, Pill, Unread, beat_block, decode_disk_beat, decode_pill, decode_places,
     encode_disk_beat, encode_places,
 };
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -105,8 +107,10 @@ pub fn format(config: &Config, again: bool) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Config, format!("the configuration has no disk for heartbeats: {help}")));
     };
     let shown = path.display();
-    let disk = SharedDisk::open(path).map_err(Exit::IoErr.why(format!("cannot open {shown}")))?;
     let failed = |what: &str| Exit::IoErr.why(format!("cannot {what} {shown}"));
+    // Not where something on this machine has it for itself, as a mount does.
+    let alone = File::options().read(true).custom_flags(nix::libc::O_EXCL).open(path).map_err(failed("have"))?;
+    let disk = SharedDisk::open(path).map_err(failed("open"))?;
     let first = disk.read(0).map_err(failed("read"))?;
     let refused = |what: String| {
         Failure::new(Exit::No, format!("{shown}: {what}; nothing was written (--again writes all the same)"))
@@ -119,6 +123,15 @@ pub fn format(config: &Config, again: bool) -> Result<Exit, Failure> {
             }
             Err(why) => return Err(refused(format!("there is something on it: {why}"))),
         }
+        // Many file systems leave the first blocks alone.
+        for block in 1..BLOCKS {
+            if disk.read(block).map_err(failed("read"))?.iter().any(|byte| *byte != 0) {
+                return Err(refused(format!(
+                    "there is something on it, {} bytes from its beginning",
+                    block * BLOCK as u64
+                )));
+            }
+        }
     }
     let nodes: Vec<NodeId> = config.nodes.iter().map(|node| node.id).collect();
     assert!(nodes.len() <= PLACES_MAX, "the configuration has been checked");
@@ -127,5 +140,30 @@ pub fn format(config: &Config, again: bool) -> Result<Exit, Failure> {
     }
     disk.write(0, &encode_places(config.disk_id(), &nodes)).map_err(failed("write"))?;
     println!("{shown}: {} places; now: systemctl restart hotspare-heartbeat, on each node", nodes.len());
+    drop(alone);
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_made_once_and_on_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(BLOCKS * BLOCK as u64).unwrap();
+        let text = include_str!("../../../kdl-examples/shared-disk.kdl");
+        let mut config = Config::parse("shared-disk.kdl", text).unwrap();
+        config.disk = Some(file.path().into());
+        let disk = SharedDisk::open(file.path()).unwrap();
+        disk.write(16, &[1; BLOCK]).unwrap(); // where btrfs has its superblock
+        let said = format(&config, false).unwrap_err().message;
+        assert!(said.contains("65536 bytes from its beginning"), "{said}");
+        assert_eq!(disk.read(16).unwrap(), [1; BLOCK]);
+        format(&config, true).unwrap();
+        assert_eq!(disk.read(16).unwrap(), [0; BLOCK]);
+        assert_eq!(decode_places(config.disk_id(), &disk.read(0).unwrap()).unwrap().len(), 3);
+        let said = format(&config, false).unwrap_err().message;
+        assert!(said.contains("3 nodes of this cluster already"), "{said}");
+    }
 }

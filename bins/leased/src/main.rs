@@ -281,8 +281,8 @@ impl NodeRun {
                 return;
             }
             Ask::Fenced { proof } => {
-                self.shot_ended(caller, proof.as_deref().and_then(Proof::of), out);
-                return done("noted");
+                let refused = self.shot_ended(caller, proof.as_deref().and_then(Proof::of), out);
+                return done(&if refused.is_empty() { "noted".into() } else { refused.join("; ") });
             }
             Ask::Listen => {
                 let reason = "hotspare-leased does not stream; use `hotspare events --follow`".into();

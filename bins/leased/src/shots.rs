@@ -95,18 +95,22 @@ impl NodeRun {
         })
     }
 
-    /// What became of the shot of `caller`. Each group says itself what it takes for a proof.
-    pub fn shot_ended(&mut self, caller: Caller, proof: Option<Proof>, out: &mut Outgoing) {
-        let Some(place) = self.shots.under_way.iter().position(|shot| shot.caller == caller) else { return };
+    /// What became of the shot of `caller`. Each group says itself what it takes for a proof; what those say that do not take it.
+    pub fn shot_ended(&mut self, caller: Caller, proof: Option<Proof>, out: &mut Outgoing) -> Vec<String> {
+        let mut refused = Vec::new();
+        let place = self.shots.under_way.iter().position(|shot| shot.caller == caller);
+        let Some(place) = place else { return refused };
         for (group, target) in self.shots.under_way.remove(place).targets {
             let config = &self.groups[&group].config;
             let proven = proof.is_some_and(|proof| config.proofs.contains(&proof));
             if let Some(proof) = proof.filter(|_| !proven) {
                 let (name, word) = (self.config.node_name(target.node), proof.word());
-                tracing::warn!("{}: that {name} is off by {word} is not proof enough (`proof`)", config.name);
+                refused.push(format!("{}: that {name} is off by {word} is not proof enough (`proof`)", config.name));
             }
             self.input(group, Input::FenceEnded { target, proven }, out);
         }
+        refused.iter().for_each(|said| tracing::warn!("{said}"));
+        refused
     }
 
     /// Orders that nobody took up.

@@ -59,20 +59,24 @@ pub fn of_heartbeats(raw: &Raw, problems: &mut Vec<Problem>) -> Option<PathBuf> 
     Some(PathBuf::from(path))
 }
 
-/// A directory is one file system's.
+/// A directory is one file system's, on each node.
 pub fn places(groups: &[RawGroup], problems: &mut Vec<Problem>) {
-    let mounts = groups.iter().flat_map(|group| {
-        let of_volumes = group.volumes.iter().flat_map(|volume| &volume.mounts);
-        of_volumes.chain(group.shared.iter().flat_map(|disk| &disk.mounts))
-    });
-    let mut seen: Vec<&Spanned<String>> = Vec::new();
-    for mount in mounts {
-        let place = |of: &Spanned<String>| of.value.trim_end_matches('/').to_owned();
-        if seen.iter().any(|other| place(other) == place(&mount.place) && other.span != mount.place.span) {
-            let message = format!("another file system is mounted on \"{}\"", mount.place.value);
-            complain(problems, mount.place.span, message, "a directory of its own for each");
+    let place = |of: &Spanned<String>| of.value.trim_end_matches('/').to_owned();
+    let meet = |one: &RawGroup, other: &RawGroup| {
+        let mut nodes = one.candidates.iter();
+        nodes.any(|node| other.candidates.iter().any(|candidate| candidate.value == node.value))
+    };
+    let mut seen: Vec<(&RawGroup, &Spanned<String>)> = Vec::new();
+    for group in groups {
+        // A volume that is mounted twice is complained about already, and so is a disk.
+        let of_volumes = group.volumes.iter().filter_map(|volume| volume.mounts.first());
+        for mount in of_volumes.chain(group.shared.iter().filter_map(|disk| disk.mounts.first())) {
+            if seen.iter().any(|(other, taken)| meet(group, other) && place(taken) == place(&mount.place)) {
+                let message = format!("another file system is mounted on \"{}\"", mount.place.value);
+                complain(problems, mount.place.span, message, "a directory of its own for each");
+            }
+            seen.push((group, &mount.place));
         }
-        seen.push(&mount.place);
     }
 }
 
@@ -122,4 +126,18 @@ pub fn mount(mounts: &[RawMount], whose: &str, problems: &mut Vec<Problem>) -> O
     });
     let options = options.map(|options| options.value.clone());
     Some(Mount { place, kind: kind.map_or_else(|| "ext4".into(), |kind| kind.value.clone()), options })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    #[test]
+    fn the_same_directory_on_other_machines_is_another_one() {
+        let text = include_str!("../../../kdl-examples/shared-disk.kdl");
+        let more = r#"group "other" { candidates "CANDIDATE"; shared "/dev/sdx" { mount "/srv/files" type="ext4"; }; unit "other.service"; }"#;
+        let with = |candidate| Config::parse("two.kdl", &format!("{text}\n{}", more.replace("CANDIDATE", candidate)));
+        assert!(with("witness").is_ok());
+        assert_eq!(with("beta").unwrap_err().problems.len(), 1);
+    }
 }
