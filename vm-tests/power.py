@@ -97,3 +97,25 @@ class Power:
     def trust(self, machine) -> None:
         """The password, as a credential."""
         machine.succeed(f"mkdir -p /etc/credstore; umask 077; echo '{PASSWORD}' > /etc/credstore/switch")
+
+
+def hangs_without_proof(holder, other) -> None:
+    """The holder hangs, nobody can prove that it is off: its lease is waited for, and it stands by when it goes on."""
+    holder.freeze()
+    other.wait_until_succeeds(f"journalctl -o cat | grep '{holder.name} is to be switched off: silent for'", timeout=60)
+    other.wait_until_succeeds(f"journalctl -o cat | grep '{holder.name} is not proven to be off'", timeout=60)
+    other.wait_for_unit("cluster-up.service", timeout=60)
+    other.fail("journalctl -o cat | grep 'its lease is over'")
+    holder.thaw()
+    holder.wait_for_unit("cluster-standby.target", timeout=60)
+
+
+def hangs_and_is_shot(holder, other) -> None:
+    """The holder hangs, and is switched off and on: nobody waits for its lease, and it comes back as a standby."""
+    lives = holder.lives
+    holder.freeze()
+    other.wait_for_unit("cluster-up.service", timeout=60)
+    other.succeed(f"journalctl -o cat | grep '{holder.name} is proven to be off: its lease is over, .* early'")
+    other.wait_until_succeeds(f"hotspare status | grep '{holder.name} (ready)'", timeout=90)
+    assert holder.lives == lives + 1
+    assert other.get_unit_property(f"hotspare-fence@{holder.name}.service", "Result") == "success"

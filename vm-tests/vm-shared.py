@@ -36,7 +36,7 @@ Before=hotspare-leased.service
 Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec=300
-ExecStart=/bin/sh -c 'until iscsiadm -m discovery -t st -p 192.0.2.4; do sleep 1; done; iscsiadm -m node --login; udevadm wait --timeout=120 {DISK}'
+ExecStart=/bin/sh -c '/usr/lib/systemd/systemd-networkd-wait-online -i eth1 && iscsiadm -m discovery -t st -p 192.0.2.4 && iscsiadm -m node --login && udevadm wait --timeout=120 {DISK}'
 [Install]
 WantedBy=multi-user.target
 """
@@ -103,6 +103,7 @@ beta.start()
 with subtest("the role takes the disk before it mounts it, and nobody else can write to it"):
     leads(alpha, 0, "nobody")
     beta.succeed("systemctl enable --now hotspare-leased")
+    assert "in use on this machine" in alpha.fail(f"hotspare-fence claim {DISK} 2>&1")  # an older mount would be, too
     beta.wait_for_unit("disk.service", timeout=SLOW)
     is_refused(beta)
     stands_by(beta, alpha)

@@ -2,8 +2,20 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
 
 pub const BLOCK: usize = 4096;
+
+/// How the lab's programs end.
+pub fn end(program: &str, done: io::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// What is asked for; the numbers of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,12 +6,13 @@
 
 mod nbd;
 
-use nbd::{BLOCK, Kind, Volume};
+use nbd::{BLOCK, Kind, Volume, end};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,8 +25,8 @@ const WRITERS: u64 = 3;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two questions of one client.
 const PAUSE: Duration = Duration::from_millis(2);
-/// Tries to read a register once more at the end, [`PATIENCE`] or [`PAUSE`] times 50 each.
-const TRIES: u32 = 100;
+/// The same where nobody answers.
+const PAUSE_ALONE: Duration = Duration::from_millis(100);
 
 /// Answers one client: `read KEY` and `write KEY NUMBER`, a line each.
 fn answer(client: &TcpStream, socket: &str) -> io::Result<()> {
@@ -79,7 +80,6 @@ struct Shared {
     key: AtomicU64,
     /// The last number that was written anywhere.
     number: AtomicU64,
-    done: AtomicBool,
     history: Mutex<String>,
 }
 
@@ -146,36 +146,33 @@ fn ask(target: &str, out: &str) -> io::Result<()> {
     let shared = Arc::new(Shared::default());
     let writer = |who: u64| {
         let mut client = Client::new(target, &shared);
-        move || {
-            let mut rng = hotspare_core::rng::Rng::new(who);
-            while !client.shared.done.load(SeqCst) {
+        let (go_on, ended) = channel::<()>();
+        let ask = move || {
+            let (mut rng, mut pause) = (hotspare_core::rng::Rng::new(who), Duration::ZERO);
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let newest = client.shared.key.load(SeqCst);
                 let (key, number) = match who {
                     WRITERS => (rng.below(newest + 1), None),
                     _ if rng.one_in(2) => (newest, Some(client.shared.number.fetch_add(1, SeqCst) + 1)),
                     _ => (newest, None),
                 };
-                let answered = client.operate(key, number);
-                thread::sleep(if answered { PAUSE } else { PAUSE * 50 });
+                pause = if client.operate(key, number) { PAUSE } else { PAUSE_ALONE };
             }
-        }
+        };
+        (go_on, thread::spawn(ask))
     };
-    let clients: Vec<_> = (0..=WRITERS).map(|who| thread::spawn(writer(who))).collect();
+    let (go_on, clients): (Vec<_>, Vec<_>) = (0..=WRITERS).map(writer).unzip();
     sd_notify::notify(&[sd_notify::NotifyState::Ready])?;
     signals.wait()?;
-    shared.done.store(true, SeqCst);
+    drop(go_on);
     for client in clients {
         client.join().expect("no client panics");
     }
     let (mut last, newest) = (Client::new(target, &shared), shared.key.load(SeqCst));
     let mut text = String::new();
     for key in 0..=newest {
-        if !(0..TRIES).any(|_| {
-            last.operate(key, None) || {
-                thread::sleep(PAUSE * 50);
-                false
-            }
-        }) {
+        // Once more, if the connection of the one before had ended.
+        if !(last.operate(key, None) || last.operate(key, None)) {
             return Err(io::Error::other(format!("register {key} is not answered for at the end")));
         }
         // The volume was empty.
@@ -202,11 +199,5 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("lab-register: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("lab-register", done)
 }

@@ -5,7 +5,7 @@
 
 mod nbd;
 
-use nbd::{BLOCK, Kind, Volume};
+use nbd::{BLOCK, Kind, Volume, end};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
@@ -107,11 +107,5 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("lab-volume: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("lab-volume", done)
 }
