@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
+/// So many operations are shown of a history that no order explains.
+const AROUND: usize = 20;
+
 /// One operation on a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
@@ -92,6 +95,18 @@ fn see(mut config: Config, read: usize, value: usize) -> Config {
     config
 }
 
+/// What was answered last before `odd` was, and what nobody answered: a person sees at a glance what is odd about it.
+fn around<'a>(history: &'a [Operation], odd: &'a Operation) -> impl Iterator<Item = String> + 'a {
+    let mut before: Vec<&Operation> = history.iter().filter(|other| other.from <= odd.to).collect();
+    before.sort_by_key(|other| if other.to == u64::MAX { other.from } else { other.to });
+    let first = before.len().saturating_sub(AROUND);
+    before.into_iter().skip(first).map(|other| {
+        let what = if other.write { "write" } else { "read" };
+        let end = if other.to == u64::MAX { "never answered".into() } else { format!("answered at {}", other.to) };
+        format!("{what} {}, asked at {}, {end}", other.value, other.from)
+    })
+}
+
 fn parse(line: &str) -> Option<(String, Operation)> {
     let json: Json = serde_json::from_str(line).ok()?;
     let write = match json["op"].as_str()? {
@@ -130,6 +145,7 @@ fn main() -> ExitCode {
             None => println!("{key}: {} operations, linearizable", history.len()),
             Some(at) => {
                 println!("{key}: NOT linearizable: no order explains {:?}", history[at]);
+                around(history, &history[at]).for_each(|line| println!("    {line}"));
                 code = ExitCode::FAILURE;
             }
         }

@@ -186,16 +186,22 @@ impl Bits {
         self.last.iter_mut().filter(|last| **last == UNKNOWN).for_each(|last| *last = number);
     }
 
-    /// This copy and `peer` both have on disk whatever the writes up to `number` made of the volume.
-    pub fn clear_up_to(&mut self, peer: usize, number: u64) {
+    /// This copy and `peer` both have on disk whatever the writes up to `number` made of the first `size` bytes.
+    pub fn clear_up_to(&mut self, peer: usize, number: u64, size: u64) {
+        let known = Geometry { size: size.min(self.shape.size), ..self.shape };
         let (last, words, pages) = (&self.last, &mut self.words, &mut self.pages);
-        self.marked.retain(|&extent| {
-            if words[peer][extent] != 0 && last[extent] <= number {
-                words[peer][extent] = 0;
+        let mut clean = Vec::new();
+        for &extent in self.marked.range(..known.extents()) {
+            let word = words[peer][extent];
+            if word & known.existing(extent) != 0 && last[extent] <= number {
+                words[peer][extent] = word & !known.existing(extent);
                 pages[extent / self.shape.page_extents].lazy = true;
             }
-            words.iter().any(|words| words[extent] != 0)
-        });
+            if words.iter().all(|words| words[extent] == 0) {
+                clean.push(extent);
+            }
+        }
+        clean.iter().for_each(|extent| _ = self.marked.remove(extent));
     }
 
     /// A write to `range` is about to begin. Returns the version that each page named must have on disk first; ends with
@@ -243,14 +249,15 @@ impl Bits {
         }
     }
 
-    /// How many blocks would be copied again if this machine lost its power now: those of hot extents, and those that differ.
+    /// How many blocks of what is `shown` would be copied again if this machine lost its power now: those of hot extents, and those
+    /// that differ.
     #[must_use]
-    pub fn after_a_crash(&self, peer: usize) -> u64 {
-        let word = |(extent, word): (usize, &u64)| {
-            let word = if self.hot.contains_key(&extent) { self.shape.existing(extent) } else { *word };
+    pub fn after_a_crash(&self, peer: usize, shown: &Geometry) -> u64 {
+        let word = |(extent, word): (usize, u64)| {
+            let word = if self.hot.contains_key(&extent) { shown.existing(extent) } else { word };
             u64::from(word.count_ones())
         };
-        self.words[peer].iter().enumerate().map(word).sum()
+        self.within(peer, shown).into_iter().enumerate().map(word).sum()
     }
 
     /// Makes room for one more hot extent, if there is one that nobody writes to.
@@ -394,10 +401,11 @@ mod tests {
         bits.leave(extent(0));
         bits.leave(extent(1));
         write_pages(&mut bits);
-        assert_eq!((bits.count(0), bits.after_a_crash(0)), (1, 192));
+        assert_eq!((bits.count(0), bits.after_a_crash(0, &SHAPE)), (1, 192));
         bits.cool_idle(Duration::from_secs(3));
         assert_eq!(bits.hot.keys().copied().collect::<Vec<_>>(), [1, 2], "one is too young, one is written to");
-        assert_eq!(bits.after_a_crash(0), 129);
+        assert_eq!(bits.after_a_crash(0, &SHAPE), 129);
+        assert_eq!(bits.after_a_crash(0, &Geometry { size: 64 * 512, ..SHAPE }), 1);
         assert_eq!(write_pages(&mut bits), 1);
         let words = layout::read_page(5, 0, 0, &bits.page(5, 0, 0)).unwrap();
         assert_eq!(words[..2], [1, u64::MAX]);
@@ -421,20 +429,34 @@ mod tests {
         let mut bits = clean();
         bits.mark(extent(0), 7);
         bits.mark(extent(1), 9);
-        bits.clear_up_to(0, 8);
+        bits.clear_up_to(0, 8, SHAPE.size);
         assert_eq!(bits.of(0)[..2], [0, 1]);
         bits.begin_session(None);
         bits.mark(extent(2), 3);
-        bits.clear_up_to(0, 1000);
+        bits.clear_up_to(0, 1000, SHAPE.size);
         assert_eq!(bits.of(0)[1..3], [1, 1], "how old they are is not known");
         bits.know(12);
-        bits.clear_up_to(0, 11);
+        bits.clear_up_to(0, 11, SHAPE.size);
         assert_eq!(bits.count(0), 2);
-        bits.clear_up_to(0, 12);
+        bits.clear_up_to(0, 12, SHAPE.size);
         assert_eq!(bits.count(0), 0);
         bits.join(0, &[u64::MAX, 0, 0, u64::MAX]);
         assert_eq!(bits.count(0), 128);
-        bits.clear_up_to(0, 12);
+        bits.clear_up_to(0, 12, SHAPE.size);
         assert_eq!((bits.count(0), bits.marked.len()), (0, 0), "what another copy said goes the same way");
+    }
+
+    #[test]
+    fn bits_beyond_what_was_made_equal_stay() {
+        let mut bits = clean();
+        bits.mark(Range { at: 0, len: SHAPE.size }, 7);
+        bits.clear_up_to(0, 7, 65 * 512 + 1);
+        assert_eq!(
+            bits.of(0),
+            [0, u64::MAX << 2, u64::MAX, u64::MAX],
+            "the block that it ends in was copied as a whole"
+        );
+        bits.clear_up_to(0, 7, u64::MAX);
+        assert_eq!((bits.count(0), bits.marked.len()), (0, 0));
     }
 }

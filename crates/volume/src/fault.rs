@@ -13,6 +13,8 @@ pub enum VolumeFault {
     FlushWithoutLocal,
     /// R1: a copy says that it is flushed when it is.
     FlushedTooEarly,
+    /// R1: what is read is on every copy that counts, as what is acknowledged is.
+    ReadsUnacked,
     /// D1: what may be chosen counts like what is chosen.
     OnlyChosenCounts,
     /// R4: the intent is on disk before a write is.
@@ -63,6 +65,8 @@ pub enum VolumeFault {
     GrowsUnzeroed,
     /// And shown when all that count know how large it is.
     GrowsUnheard,
+    /// A copy that was made equal up to the old size is not said to be equal beyond that.
+    ClearsBeyond,
     /// Whoever joins knows it as well.
     SizeNotTaken,
     /// R10: nothing is acknowledged after the seal.

@@ -43,6 +43,6 @@ mod volume;
 pub use event::{Event, NoGrowth, Unfit};
 pub use geometry::{Geometry, Range};
 pub use layout::Superblock;
-pub use message::{Command, Input, Op, Refusal, Request, Source, Task, Terms, ToPrimary, ToReplica, What};
+pub use message::{Command, Durable, Input, Op, Refusal, Request, Source, Task, Terms, ToPrimary, ToReplica, What};
 pub use verify::Digest;
 pub use volume::{Lag, Status, Volume, VolumeConfig};

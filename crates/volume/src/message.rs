@@ -182,6 +182,16 @@ pub enum Terms {
     Asynchronous,
 }
 
+/// What copies have on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    /// Each of these has all writes up to this one.
+    pub nodes: Vec<(NodeId, u64)>,
+    /// In the first so many bytes, which is how far copies are made equal. Beyond that a growth that was cut short may have left
+    /// zeros on some of them (decision 0028).
+    pub size: u64,
+}
+
 /// From the copy that is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToReplica {
@@ -218,16 +228,13 @@ pub enum ToReplica {
     /// You have everything up to `at`, on disk; and so have others.
     Join {
         at: u64,
-        durable: Vec<(NodeId, u64)>,
+        durable: Durable,
     },
     /// So much is shown from now on.
     Grow {
         size: u64,
     },
-    /// These have all writes up to these on disk.
-    Durable {
-        nodes: Vec<(NodeId, u64)>,
-    },
+    Durable(Durable),
 }
 
 /// From another copy.

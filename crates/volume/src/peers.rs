@@ -10,7 +10,8 @@
 use crate::bits::Todo;
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
-use crate::message::{Command, Refusal, Source, Task, Terms, ToPrimary, ToReplica};
+use crate::geometry::Geometry;
+use crate::message::{Command, Durable, Refusal, Source, Task, Terms, ToPrimary, ToReplica};
 use crate::primary::{Copying, Key, Peer, Step};
 use crate::verify::Digest;
 use crate::volume::{Doing, Role, Volume};
@@ -189,7 +190,7 @@ impl Volume {
     }
 
     fn copy_one(&mut self, node: NodeId) -> bool {
-        let (now, shape) = (self.now, self.common());
+        let (now, common) = (self.now, self.common().size);
         let Role::Primary(primary) = &mut self.role else { return false };
         let copy = primary.next + 1;
         let busy = now.saturating_sub(primary.asked_at) < BUSY_FOR;
@@ -197,7 +198,9 @@ impl Volume {
         let Some(peer) = primary.peers.get_mut(&node).filter(|peer| peer.copies.len() < most) else { return false };
         // From now on what is written to it is sent.
         let Some((extent, block)) = peer.todo.take() else { return false };
-        let range = shape.block_range(extent, block);
+        // The block that the volume ends in is copied as a whole, as far as both have room: its bit is for all of it.
+        let both = Geometry { size: self.shape.size.min(peer.room).max(common), ..self.shape };
+        let range = both.block_range(extent, block);
         primary.next = copy;
         // Where one block was the same the next one may be; where not, it is asked now and then.
         let compare = peer.lucky || copy.is_multiple_of(COMPARE_EVERY);
@@ -291,7 +294,7 @@ impl Volume {
         let Role::Primary(primary) = &mut self.role else { return };
         let others = primary.peers.iter().filter_map(|(node, peer)| Some((*node, peer.durable?)));
         let own = primary.durable.map(|number| (me, number));
-        let durable: Vec<(NodeId, u64)> = others.chain(own).collect();
+        let durable = Durable { nodes: others.chain(own).collect(), size: self.block.size };
         let Some(peer) = primary.peers.get_mut(&node) else { return };
         let Step::Flushing { at, .. } = peer.step else { return };
         peer.step = Step::Joining { at };

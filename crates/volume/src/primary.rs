@@ -5,7 +5,7 @@ use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
 use crate::growth::Growth;
 use crate::locks::Locks;
-use crate::message::{Request, Terms};
+use crate::message::{Durable, Request, Terms};
 use crate::verify::Verify;
 use crate::volume::Lag;
 use hotspare_core::{Epoch, NodeId, NodeSet};
@@ -210,6 +210,17 @@ impl Peer {
     }
 }
 
+/// A read. What it finds must not be gone if another copy leads next, and no older than what was found before: so it begins when the
+/// writes before it are completed, and is answered when those are that came while the disk was at it (decision 0037).
+#[derive(Clone, Debug)]
+pub(crate) struct Read {
+    pub range: Range,
+    /// Writes that are not completed, by tag.
+    pub waits_for: Vec<u64>,
+    /// The disk has answered.
+    pub landed: bool,
+}
+
 /// A tenure.
 #[derive(Clone, Debug)]
 pub(crate) struct Primary {
@@ -231,7 +242,7 @@ pub(crate) struct Primary {
     pub queue: VecDeque<Request>,
     pub waiting: BTreeMap<u64, Waiting>,
     pub writes: BTreeMap<u64, Write>,
-    pub reads: BTreeMap<u64, Range>,
+    pub reads: BTreeMap<u64, Read>,
     /// When a user asked for something last.
     pub asked_at: Duration,
     pub flushes: BTreeMap<u64, Flush>,
@@ -242,7 +253,7 @@ pub(crate) struct Primary {
     /// Everything up to this write is on this disk, with all that was there before.
     pub durable: Option<u64>,
     /// The durable state that the others know of.
-    pub told: Vec<(NodeId, u64)>,
+    pub told: Durable,
     pub next_flush: Duration,
     pub next: u64,
     pub disk_failed: bool,
@@ -274,7 +285,7 @@ impl Primary {
             locks: Locks::default(),
             peers: peers.map(|(peer, asynchronous)| (peer, Peer::new(now, asynchronous))).collect(),
             durable: None,
-            told: Vec::new(),
+            told: Durable::default(),
             next_flush: now,
             next: 0,
             disk_failed: false,
@@ -329,6 +340,30 @@ impl Primary {
     pub(crate) fn has(&self, node: NodeId, number: u64) -> bool {
         let Some(peer) = self.peers.get(&node) else { return false };
         peer.step == Step::Joined && !peer.unacked.contains_key(&number)
+    }
+
+    /// Writes to some of `range` that are not completed.
+    pub(crate) fn writes_to(&self, range: Range) -> Vec<u64> {
+        if taken_out(VolumeFault::ReadsUnacked) {
+            return Vec::new();
+        }
+        let waiting = self.waiting.values().map(|waiting| waiting.request);
+        let all = waiting.chain(self.writes.values().map(|write| write.request));
+        all.filter(|write| write.range.overlaps(&range)).map(|write| write.tag).collect()
+    }
+
+    /// Reads that have nothing to wait for any more: those that may begin, and those that may be answered.
+    pub(crate) fn reads_due(&mut self) -> (Vec<u64>, Vec<u64>) {
+        let (waiting, writes, mut due) = (&self.waiting, &self.writes, (Vec::new(), Vec::new()));
+        for (tag, read) in self.reads.iter_mut().filter(|(_, read)| !read.waits_for.is_empty()) {
+            let under_way =
+                |tag: &u64| waiting.contains_key(tag) || writes.values().any(|write| write.request.tag == *tag);
+            read.waits_for.retain(under_way);
+            if read.waits_for.is_empty() {
+                if read.landed { due.1.push(*tag) } else { due.0.push(*tag) }
+            }
+        }
+        due
     }
 
     /// The last write up to which all have reached this disk.

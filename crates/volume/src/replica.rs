@@ -4,7 +4,7 @@ use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Range;
 use crate::locks::Locks;
-use crate::message::{Command, Refusal, Source, Task, Terms, ToPrimary, ToReplica, What};
+use crate::message::{Command, Durable, Refusal, Source, Task, Terms, ToPrimary, ToReplica, What};
 use crate::order::{Item, Order};
 use crate::verify::Digest;
 use crate::volume::{Doing, Role, Volume};
@@ -30,7 +30,7 @@ pub(crate) struct Link {
     /// The superblock with this number must be on disk before the next word.
     saved: u64,
     /// What it was told of its being equal, until that is on disk.
-    joining: Option<(u64, Vec<(NodeId, u64)>)>,
+    joining: Option<Box<(u64, Durable)>>,
     /// This copy is equal, up to this write on disk.
     joined: Option<u64>,
     /// The last write that was heard of.
@@ -113,13 +113,13 @@ impl Volume {
                 self.hear(Item::Flush(flush));
             }
             ToReplica::Join { at, durable } => {
-                link.joining = Some((at, durable));
+                link.joining = Some(Box::new((at, durable)));
                 let changed = !std::mem::replace(&mut self.block.whole, true);
                 let saved = if changed { self.save() } else { self.newest() };
                 let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
                 link.saved = saved;
             }
-            ToReplica::Durable { nodes } => self.on_durable(&nodes),
+            ToReplica::Durable(durable) => self.on_durable(&durable),
             ToReplica::Grow { size } => self.hear(Item::Grow(size)),
         }
     }
@@ -332,7 +332,7 @@ impl Volume {
             return;
         }
         let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
-        let Some((at, durable)) = link.joining.take() else { return };
+        let Some((at, durable)) = link.joining.take().map(|joining| *joining) else { return };
         link.joined = Some(at);
         let (session, top) = (link.session, link.top.max(at));
         self.bits.know(top);
@@ -340,14 +340,13 @@ impl Volume {
         self.on_durable(&durable);
     }
 
-    fn on_durable(&mut self, nodes: &[(NodeId, u64)]) {
+    fn on_durable(&mut self, durable: &Durable) {
         let me = self.block.node;
         let Role::Replica(Replica { link: Some(link), .. }) = &mut self.role else { return };
         let Some(joined) = link.joined.as_mut() else { return };
-        let own = nodes.iter().find(|(node, _)| *node == me).map(|(_, number)| *number);
+        let own = durable.nodes.iter().find(|(node, _)| *node == me).map(|(_, number)| *number);
         *joined = (*joined).max(own.unwrap_or(0));
         let own = *joined;
-        let others: Vec<(NodeId, u64)> = nodes.iter().copied().filter(|(node, _)| *node != me).collect();
-        self.clear_bits(&others, own);
+        self.clear_bits(durable, own);
     }
 }

@@ -3,8 +3,8 @@
 use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
 use crate::growth::INTERNAL;
-use crate::message::{Command, Op, Request, Source, Task, ToReplica, What};
-use crate::primary::{Flush, Key, Step, Waiting, Write};
+use crate::message::{Command, Durable, Op, Request, Source, Task, ToReplica, What};
+use crate::primary::{Flush, Key, Read, Step, Waiting, Write};
 use crate::volume::{Doing, Role, Volume};
 use hotspare_core::NodeId;
 use std::time::Duration;
@@ -50,9 +50,12 @@ impl Volume {
         let Role::Primary(primary) = &mut self.role else { return };
         match request.op {
             Op::Read => {
-                primary.reads.insert(request.tag, request.range);
-                let (range, tag) = (request.range, Some(request.tag));
-                self.start(Doing::Read(request.tag), Task::Read { range, tag });
+                let (range, waits_for) = (request.range, primary.writes_to(request.range));
+                let at_once = waits_for.is_empty();
+                primary.reads.insert(request.tag, Read { range, waits_for, landed: false });
+                if at_once {
+                    self.read(request.tag);
+                }
             }
             Op::Write { .. } => {
                 primary.waiting.insert(request.tag, Waiting { request, needs: None });
@@ -63,6 +66,13 @@ impl Volume {
             }
             Op::Flush => self.flush(Some(request.tag)),
         }
+    }
+
+    /// No write is in its way.
+    fn read(&mut self, tag: u64) {
+        let Role::Primary(primary) = &self.role else { return };
+        let Some(range) = primary.reads.get(&tag).map(|read| read.range) else { return };
+        self.start(Doing::Read(tag), Task::Read { range, tag: Some(tag) });
     }
 
     /// Its turn has come: its intent goes to disk, if it is not there.
@@ -137,9 +147,13 @@ impl Volume {
 
     pub(crate) fn on_read(&mut self, tag: u64, ok: bool) {
         let Role::Primary(primary) = &mut self.role else { return };
-        if primary.reads.remove(&tag).is_none() {
+        let Some(range) = primary.reads.get(&tag).map(|read| read.range) else { return };
+        let waits_for = if ok { primary.writes_to(range) } else { Vec::new() };
+        if !waits_for.is_empty() {
+            primary.reads.insert(tag, Read { range, waits_for, landed: true });
             return;
         }
+        primary.reads.remove(&tag);
         self.complete(tag, ok);
         if !ok {
             self.disk_failed();
@@ -217,6 +231,11 @@ impl Volume {
             let tag = primary.flushes.remove(&id).and_then(|flush| flush.tag);
             tag.into_iter().for_each(|tag| self.complete(tag, true));
         }
+        let Role::Primary(primary) = &mut self.role else { return };
+        let (begin, answer) = primary.reads_due();
+        answer.iter().for_each(|tag| _ = primary.reads.remove(tag));
+        begin.into_iter().for_each(|tag| self.read(tag));
+        answer.into_iter().for_each(|tag| self.complete(tag, true));
     }
 
     pub(crate) fn complete(&mut self, tag: u64, ok: bool) {
@@ -317,17 +336,17 @@ impl Volume {
                 if taken_out(VolumeFault::ClearedWhenAcked) { Some(peer.covers(primary.number)) } else { peer.durable };
             Some((*node, counted.filter(|_| peer.step == Step::Joined)?))
         };
-        let durable: Vec<(NodeId, u64)> = primary.peers.iter().filter_map(joined).chain([(me, own)]).collect();
+        let nodes = primary.peers.iter().filter_map(joined).chain([(me, own)]).collect();
+        let durable = Durable { nodes, size: self.block.size };
         if primary.told == durable {
             return;
         }
         primary.told.clone_from(&durable);
         for (node, peer) in primary.peers.iter().filter(|(_, peer)| peer.step == Step::Joined) {
-            let message = ToReplica::Durable { nodes: durable.clone() };
+            let message = ToReplica::Durable(durable.clone());
             self.out.push(Command::ToReplica { peer: *node, session: peer.session, message, bytes: None });
         }
-        let others: Vec<(NodeId, u64)> = durable.into_iter().filter(|(node, _)| *node != me).collect();
-        self.clear_bits(&others, own);
+        self.clear_bits(&durable, own);
     }
 
     /// How long requests have been waiting for a copy.

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Geometry;
 use crate::layout::{self, Superblock};
-use crate::message::{Command, Input, Task};
+use crate::message::{Command, Durable, Input, Task};
 use crate::primary::{Peer, Primary, Step};
 use crate::replica::Replica;
 use crate::verify::Digest;
@@ -284,12 +284,13 @@ impl Volume {
     }
 
     /// What the copies say of who has what on disk, as far as this copy may conclude from it (R4).
-    pub(crate) fn clear_bits(&mut self, durable: &[(NodeId, u64)], own: u64) {
-        for (node, number) in durable {
+    pub(crate) fn clear_bits(&mut self, durable: &Durable, own: u64) {
+        let size = if taken_out(VolumeFault::ClearsBeyond) { u64::MAX } else { durable.size };
+        for (node, number) in durable.nodes.iter().filter(|(node, _)| *node != self.block.node) {
             let either = taken_out(VolumeFault::ClearedByEither);
             let both = if either { own.max(*number) } else { own.min(*number) };
             if let Some(slot) = self.slot(*node) {
-                self.bits.clear_up_to(slot, both);
+                self.bits.clear_up_to(slot, both, size);
             }
         }
     }
@@ -393,7 +394,7 @@ impl Volume {
             generation: self.block.generation,
             min_epoch: self.block.min_epoch,
             peers,
-            after_a_crash: self.bits.after_a_crash(0) * self.shape.block,
+            after_a_crash: self.bits.after_a_crash(0, &self.common()) * self.shape.block,
             requests: primary.map_or(0, |primary| primary.requests()),
         }
     }

@@ -10,7 +10,7 @@ use crate::codec::{Malformed, Reader, Writer};
 use hotspare_core::{Epoch, NodeId};
 use hotspare_volume::geometry::{BLOCK, PIECE_BLOCKS};
 use hotspare_volume::layout::PEERS_MAX;
-use hotspare_volume::{Range, Refusal, Terms, ToPrimary, ToReplica, What};
+use hotspare_volume::{Durable, Range, Refusal, Terms, ToPrimary, ToReplica, What};
 
 /// Bytes of data in one message at most.
 pub const DATA_MAX: usize = (BLOCK * PIECE_BLOCKS) as usize;
@@ -63,11 +63,11 @@ pub fn encode_to_replica(message: &ToReplica, data: &[u8]) -> Vec<u8> {
         ToReplica::Join { at, durable } => {
             w.u8(5);
             w.u64(*at);
-            nodes(&mut w, durable);
+            put_durable(&mut w, durable);
         }
-        ToReplica::Durable { nodes: durable } => {
+        ToReplica::Durable(durable) => {
             w.u8(6);
-            nodes(&mut w, durable);
+            put_durable(&mut w, durable);
         }
         ToReplica::Grow { size } => {
             w.u8(8);
@@ -83,9 +83,10 @@ pub fn encode_to_replica(message: &ToReplica, data: &[u8]) -> Vec<u8> {
     finish(w, data.len())
 }
 
-fn nodes(w: &mut Writer, nodes: &[(NodeId, u64)]) {
-    w.u8(u8::try_from(nodes.len()).expect("few copies"));
-    for (node, number) in nodes {
+fn put_durable(w: &mut Writer, durable: &Durable) {
+    w.u64(durable.size);
+    w.u8(u8::try_from(durable.nodes.len()).expect("few copies"));
+    for (node, number) in &durable.nodes {
         w.u64(node.0);
         w.u64(*number);
     }
@@ -185,8 +186,8 @@ pub fn decode(bytes: &[u8], extents: usize) -> Result<Message<'_>, Malformed> {
             ToReplica::Copy { copy, last, range: Range { at: r.u64()?, len: r.u64()? } }
         }
         4 => ToReplica::Flush { flush: r.u64()? },
-        5 => ToReplica::Join { at: r.u64()?, durable: read_nodes(&mut r)? },
-        6 => ToReplica::Durable { nodes: read_nodes(&mut r)? },
+        5 => ToReplica::Join { at: r.u64()?, durable: read_durable(&mut r)? },
+        6 => ToReplica::Durable(read_durable(&mut r)?),
         8 => ToReplica::Grow { size: r.u64()? },
         7 => {
             let (check, range) = (r.u64()?, Range { at: r.u64()?, len: r.u64()? });
@@ -203,12 +204,13 @@ pub fn decode(bytes: &[u8], extents: usize) -> Result<Message<'_>, Malformed> {
     if r.0.is_empty() { Ok(Message::ToReplica(message, data)) } else { Err(Malformed::Trailing(r.0.len())) }
 }
 
-fn read_nodes(r: &mut Reader<'_>) -> Result<Vec<(NodeId, u64)>, Malformed> {
-    let count = r.u8()?;
+fn read_durable(r: &mut Reader<'_>) -> Result<Durable, Malformed> {
+    let (size, count) = (r.u64()?, r.u8()?);
     if usize::from(count) > PEERS_MAX + 1 {
         return Err(Malformed::Unknown { what: "number of copies", value: count });
     }
-    (0..count).map(|_| Ok((NodeId(r.u64()?), r.u64()?))).collect()
+    let nodes = (0..count).map(|_| Ok((NodeId(r.u64()?), r.u64()?))).collect::<Result<_, Malformed>>()?;
+    Ok(Durable { nodes, size })
 }
 
 fn read_data<'a>(r: &mut Reader<'a>, length: u64) -> Result<&'a [u8], Malformed> {
@@ -284,8 +286,9 @@ mod tests {
         (any::<u64>(), 0..40_000_u64).prop_map(|(at, len)| Range { at, len })
     }
 
-    fn nodes() -> impl Strategy<Value = Vec<(NodeId, u64)>> {
-        prop::collection::vec((any::<u64>().prop_map(NodeId), any::<u64>()), 0..8)
+    fn durable() -> impl Strategy<Value = Durable> {
+        let nodes = prop::collection::vec((any::<u64>().prop_map(NodeId), any::<u64>()), 0..8);
+        (nodes, any::<u64>()).prop_map(|(nodes, size)| Durable { nodes, size })
     }
 
     fn to_replica() -> impl Strategy<Value = ToReplica> {
@@ -304,8 +307,8 @@ mod tests {
             (any::<[u64; 2]>(), range()).prop_map(|([copy, last], range)| ToReplica::Copy { copy, last, range }),
             any::<u64>().prop_map(|flush| ToReplica::Flush { flush }),
             any::<u64>().prop_map(|size| ToReplica::Grow { size }),
-            (any::<u64>(), nodes()).prop_map(|(at, durable)| ToReplica::Join { at, durable }),
-            nodes().prop_map(|nodes| ToReplica::Durable { nodes }),
+            (any::<u64>(), durable()).prop_map(|(at, durable)| ToReplica::Join { at, durable }),
+            durable().prop_map(ToReplica::Durable),
             (any::<u64>(), range(), any::<[u8; 32]>()).prop_map(|(check, range, digest)| ToReplica::Check {
                 check,
                 range,

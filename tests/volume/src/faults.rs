@@ -10,7 +10,7 @@ pub fn strike(world: &mut World) {
     }
     let next = world.now + world.rng.below(world.profile.fault_every_ms * MS) + 1;
     world.at(next, Happening::Fault);
-    if world.profile.grows && world.rng.one_in(3) {
+    if world.profile.cut_short || (world.profile.grows && world.rng.one_in(3)) {
         (0..world.profile.nodes).for_each(|node| world.handle(node, Input::Grow));
     }
     let nodes = world.profile.nodes as u64;

@@ -21,6 +21,7 @@ pub enum Happening {
     Demote { node: usize, boot: u64, epoch: Epoch },
     Hold { node: usize, boot: u64, on: bool },
     PowerOn { node: usize },
+    LinkDown { one: usize, other: usize, span: u64 },
     LinkUp { one: usize, other: usize },
     Check,
     Fault,

@@ -280,7 +280,7 @@ pub fn joined_are_equal(world: &World) {
             let pairs = this.disk.cells.iter().zip(&other.disk.cells).take(shown(world, leader));
             for (at, (mine, theirs)) in pairs.enumerate() {
                 assert!(
-                    mine == theirs || user.writes_to(at),
+                    mine == theirs || user.writes_to(at, Cell::MAX),
                     "joined_are_equal: sector {at} is {mine:x} at node {leader} and {theirs:x} at {peer:?}"
                 );
             }

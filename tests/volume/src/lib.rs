@@ -9,6 +9,7 @@ pub mod disk;
 pub mod faults;
 mod happening;
 pub mod invariants;
+mod links;
 pub mod node;
 pub mod profile;
 pub mod record;

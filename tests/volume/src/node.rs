@@ -38,6 +38,8 @@ pub struct Node {
     /// Bytes that came with messages, and that were read for copies.
     pub(crate) works: BTreeMap<u64, Vec<Cell>>,
     pub(crate) reads: BTreeMap<u64, Vec<Cell>>,
+    /// What the user's reads have found, by tag.
+    pub(crate) answers: BTreeMap<u64, Vec<Cell>>,
     pub(crate) next_bytes: u64,
     pub stalled_until: u64,
     pub slow_disk_until: u64,
@@ -86,6 +88,7 @@ impl World {
             serving: false,
             works: BTreeMap::new(),
             reads: BTreeMap::new(),
+            answers: BTreeMap::new(),
             next_bytes: 0,
             stalled_until: 0,
             slow_disk_until: 0,
@@ -179,6 +182,7 @@ impl World {
         this.disk_hangs_until = 0;
         this.works.clear();
         this.reads.clear();
+        this.answers.clear();
         for other in (0..self.profile.nodes).filter(|other| *other != node) {
             if let Some(session) = self.sessions.remove(&pair(node, other)) {
                 self.handle(other, Input::Disconnected { peer: id(node), session });

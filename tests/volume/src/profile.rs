@@ -11,6 +11,8 @@ pub struct Profile {
     pub disk_errors: bool,
     /// The copies have room for more than is shown at first.
     pub grows: bool,
+    /// The last copy is slow, and cut off from the one that is written to, while they grow.
+    pub cut_short: bool,
     /// Pages of the bitmap rot.
     pub rot: bool,
     /// Something goes wrong about twice as often as this.
@@ -32,6 +34,7 @@ pub fn all() -> Vec<Profile> {
         overlaps: false,
         disk_errors: false,
         grows: false,
+        cut_short: false,
         rot: false,
         fault_every_ms: 800,
     };
@@ -39,6 +42,15 @@ pub fn all() -> Vec<Profile> {
         base.clone(),
         Profile { name: "overlaps", overlaps: true, ..base.clone() },
         Profile { name: "growing", nodes: 3, asynchronous: 1, grows: true, overlaps: true, ..base.clone() },
+        Profile {
+            name: "cut-short",
+            nodes: 3,
+            asynchronous: 1,
+            grows: true,
+            cut_short: true,
+            fault_every_ms: 400,
+            ..base.clone()
+        },
         Profile { name: "three-copies", nodes: 3, overlaps: true, ..base.clone() },
         Profile { name: "bad-disks", disk_errors: true, rot: true, ..base.clone() },
         Profile {

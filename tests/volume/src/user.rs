@@ -73,10 +73,11 @@ impl User {
         (0..cells.len()).filter(|sector| !busy[*sector]).map(|sector| (sector, cells[sector])).collect()
     }
 
-    pub fn writes_to(&self, sector: usize) -> bool {
+    /// Whether a write to this sector that came before `tag` is under way.
+    pub fn writes_to(&self, sector: usize, tag: Cell) -> bool {
         let write = |other: &Pending| {
             matches!(other.request.op, Op::Write { .. }) && sectors(other.request.range).contains(&sector)
         };
-        self.pending.values().any(write)
+        self.pending.range(..tag).any(|(_, other)| write(other))
     }
 }

@@ -64,8 +64,39 @@ fn nothing_is_shown_before_all_copies_have_it_on_disk_and_it_stops_when_one_goes
     desk.connect();
     desk.run(200);
     assert!(desk.copies[&A].is_joined(B), "what was made zeros beyond the end is nobody's affair");
+    assert!(
+        desk.copies[&A].marked(B, 1) != 0,
+        "but whoever shows it next has to know of it (simulator, growing 1001805)"
+    );
+    assert_eq!(desk.copies[&A].status().peers, [(B, true, 0)], "of what is shown all is equal");
     desk.input(A, Input::Grow);
     assert_eq!(desk.last_event(A), Some(Event::Grown { size: SIZE * 2 }));
+    desk.run(100);
+    assert_eq!(desk.copies[&A].marked(B, 1), 0);
+}
+
+#[test]
+fn the_block_in_which_the_volume_ends_is_made_equal_as_a_whole() {
+    let uneven = |me, other, room| copy_with_room(me, other, room, |block| block.size = SIZE + 512);
+    let mut desk = Desk::new(uneven(A, B, ROOM), uneven(B, A, SIZE * 2));
+    desk.connect();
+    desk.promote(A, 1);
+    desk.sets(1, &[A, B], &[A, B]);
+    desk.disconnect();
+    desk.run(2500);
+    desk.sets(1, &[A], &[A]);
+    desk.ask(Request { range: range(SIZE, 512), ..write(1) });
+    assert!(desk.copies[&A].marked(B, 1) != 0);
+    desk.tasks.clear();
+    desk.connect();
+    desk.run(200);
+    let whole = |(node, task): &(NodeId, Task)| {
+        *node == A
+            && matches!(task, Task::Digest { range } | Task::Read { range, .. } if *range == self::range(SIZE, 65536))
+    };
+    assert!(desk.tasks.iter().any(whole), "{:?}", desk.tasks);
+    desk.run(2000);
+    assert_eq!((desk.copies[&A].is_joined(B), desk.copies[&A].marked(B, 1)), (true, 0));
 }
 
 #[test]

@@ -149,3 +149,34 @@ fn a_disk_that_fails_ends_the_tenure_if_there_is_a_better_copy() {
     alone.ask(read(3));
     assert_eq!(alone.completed, [(1, true), (2, false), (3, true)], "the last copy goes on as a bad disk does");
 }
+
+#[test]
+fn nothing_is_read_that_could_be_gone_if_another_copy_led_next() {
+    let read = |tag| Request { range: range(6144, 512), ..read(tag) };
+    let mut desk = Desk::both();
+    desk.held.insert(B);
+    desk.ask(write(1)); // here it is on the disk
+    desk.ask(read(2));
+    desk.ask(self::read(3));
+    assert_eq!(desk.completed, [(3, true)], "nobody writes there");
+    let reads =
+        |desk: &Desk| desk.tasks.iter().filter(|(_, task)| matches!(task, Task::Read { tag: Some(2), .. })).count();
+    assert_eq!(reads(&desk), 0, "what came before it comes first");
+    desk.release(B);
+    assert_eq!((desk.completed.as_slice(), reads(&desk)), ([(3, true), (1, true), (2, true)].as_slice(), 1));
+
+    // A write that came while the disk was at it may be what it has found.
+    let mut desk = Desk::both();
+    desk.held.insert(A);
+    desk.ask(read(1));
+    desk.held.insert(B);
+    desk.ask(write(2));
+    desk.release(A);
+    assert_eq!(desk.completed, []);
+    desk.ask(read(3));
+    desk.input(A, Input::Seal);
+    desk.completed.sort_unstable();
+    assert_eq!(desk.completed, [1, 2, 3].map(|tag| (tag, false)));
+    desk.release(B);
+    assert_eq!(desk.completed.len(), 3);
+}
