@@ -12,7 +12,7 @@ from pathlib import Path
 from machine import Log, MachineError
 from nspawn import NETWORKS, Nspawn, sh
 from qemu import PACKAGES as VM_PACKAGES
-from qemu import Qemu
+from qemu import Qemu, small_initrd
 
 REPO = Path(__file__).resolve().parent.parent
 LAB = REPO / ".lab"
@@ -131,6 +131,8 @@ class Cluster:
         hosts = "".join(f"{NETWORKS[1][0]}.{number} {name}\n" for name, number in numbers.items())
         hosts += f"{VIP4} vip\n{VIP6} vip6\n"
         big = debian(log, *MACHINES) if machines else tree
+        if machines:
+            small_initrd(big)
 
         def machine(name: str) -> Nspawn:
             kind, base = (Qemu, big) if name in machines else (Nspawn, tree)

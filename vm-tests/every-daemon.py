@@ -40,13 +40,14 @@ with subtest("what the client saw fits the tenures that the voters recorded"):
     client.succeed("systemctl stop watcher")
     import json
 
-    writes = {}
+    votes = {}
     for node in (alpha, beta, witness):
         for line in node.succeed("journalctl -o json --no-pager MESSAGE_ID=3daf6e340ebce2ba859961111271a64f HOTSPARE_GROUP=default").splitlines():
             entry = json.loads(line)
-            at = (int(entry["__REALTIME_TIMESTAMP"]), entry["HOTSPARE_NODE"])
-            writes[int(entry["HOTSPARE_EPOCH"])] = min(writes.get(int(entry["HOTSPARE_EPOCH"]), at), at)
-    order = [writes[epoch] for epoch in sorted(writes)]
+            of = votes.setdefault((int(entry["HOTSPARE_EPOCH"]), entry["HOTSPARE_NODE"]), {})
+            of.setdefault(node.name, int(entry["__REALTIME_TIMESTAMP"]))
+    # What one voter alone recorded was granted to nobody.
+    order = [(min(of.values()), holder) for (_, holder), of in sorted(votes.items()) if len(of) > 1]
     ends = [at for at, _ in order[1:]] + [None]
     lines = [json.dumps({"key": "default", "op": "write", "value": holder, "from": at, "to": end}) for (at, holder), end in zip(order, ends)]
     text = "\n".join(lines)

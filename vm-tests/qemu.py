@@ -11,9 +11,13 @@ links go down first, then the emulator is killed. What its kernel had not writte
 from __future__ import annotations
 
 import base64
+import lzma
+import re
 import select
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,7 +28,23 @@ PACKAGES = "dmsetup,open-iscsi,sg3-utils,linux-image-amd64,initramfs-tools,zstd,
 MEMORY_MB = 1024
 DATA_MB = 128
 # What a fresh system starts and a test does not need; an emulated processor is slow.
-IDLE = "postgresql.service e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer getty.target systemd-rfkill.socket modprobe@drm.service modprobe@efi_pstore.service".split()
+IDLE = """postgresql.service openipmi.service e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer
+getty.target systemd-rfkill.socket modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service sys-fs-fuse-connections.mount systemd-binfmt.service
+proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-kernel-tracing.mount systemd-user-sessions.service systemd-pcrmachine.service
+systemd-pcrphase-sysinit.service systemd-pcrphase.service systemd-tpm2-setup-early.service systemd-tpm2-setup.service systemd-pstore.service""".split()
+# Nothing of the rest of what a machine has is looked for.
+TRIGGER = """[Service]
+ExecStart=
+ExecStart=-udevadm trigger --type=devices --action=add --prioritized-subsystem=block --subsystem-match=block --subsystem-match=net --subsystem-match=virtio-ports --subsystem-match=misc
+"""
+# What it takes to mount the system: a distribution's own looks for a quarter of a minute where it could be.
+FIRST = """#!/bin/sh
+/bin/mount -t devtmpfs dev /dev
+for module in {modules}; do /bin/insmod /$module.ko; done
+/bin/mount -t ext4 -o rw /dev/vda /root
+exec /bin/run-init /root /sbin/init
+"""
+FIRST_MODULES = "virtio_blk crc16 mbcache jbd2 crc32c_generic libcrc32c ext4".split()
 # A shell on a port that only the host sees, as the NixOS driver has one; each command is a process of its own.
 AGENT = """[Unit]
 Description=The lab's way in
@@ -59,6 +79,32 @@ done
 """
 
 
+def small_initrd(tree: Path) -> Path:
+    """The first system in memory, made once for a tree of machines: a shell, the modules of its disk, its real system."""
+    made = tree / "boot/initrd.lab"
+    if made.exists():
+        return made
+    with tempfile.TemporaryDirectory(dir=tree / "tmp") as folder:
+        fresh = Path(folder)
+        for name in ("dev", "root", "bin"):
+            (fresh / name).mkdir()
+        klibc = tree / "usr/lib/klibc/bin"
+        programs = {klibc / name: f"bin/{name}" for name in ("sh", "mount", "run-init")} | {tree / "usr/bin/kmod": "bin/insmod"}
+        libraries = [tree / line for line in re.findall(r"/(\S+)", sh("chroot", str(tree), "ldd", "/usr/bin/kmod"))]
+        programs |= {path: str(path.relative_to(tree)) for path in [*libraries, *(tree / "usr/lib").glob("klibc-*.so")]}
+        for path, name in programs.items():
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, fresh / name)
+        kernel = next((tree / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
+        for module in FIRST_MODULES:
+            packed = sh("chroot", str(tree), "modinfo", "-k", kernel, "-n", module).strip()
+            (fresh / f"{module}.ko").write_bytes(lzma.decompress((tree / packed.lstrip("/")).read_bytes()))
+        (fresh / "init").write_text(FIRST.format(modules=" ".join(FIRST_MODULES)))
+        (fresh / "init").chmod(0o755)
+        sh("chroot", str(tree), "bash", "-c", f"cd /tmp/{fresh.name} && find . | cpio -o -H newc --quiet > /boot/initrd.new && mv /boot/initrd.new /boot/initrd.lab")
+    return made
+
+
 class Qemu(Nspawn):
     """The same files as a container's, booted by a kernel of its own."""
 
@@ -83,6 +129,7 @@ class Qemu(Nspawn):
         for target, unit in (("basic.target", "/etc/systemd/system/lab-agent.service"), ("multi-user.target", "/usr/lib/systemd/system/systemd-networkd.service")):
             (wants / f"{target}.wants").mkdir(parents=True, exist_ok=True)
             (wants / f"{target}.wants" / Path(unit).name).symlink_to(unit)
+        self._write("etc/systemd/system/systemd-udev-trigger.service.d/lab.conf", TRIGGER)
         for unit in IDLE:
             (wants / unit).unlink(missing_ok=True)
             (wants / unit).symlink_to("/dev/null")
@@ -95,7 +142,7 @@ class Qemu(Nspawn):
 
     def _boot_files(self) -> tuple[Path, Path]:
         boot = self.root / "boot"
-        return next(boot.glob("vmlinuz-*")), next(boot.glob("initrd.img-*"))
+        return next(boot.glob("vmlinuz-*")), boot / "initrd.lab"
 
     def _wire(self) -> None:
         for vlan in NETWORKS:
@@ -121,7 +168,7 @@ class Qemu(Nspawn):
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", "1", "-m", str(MEMORY_MB)]
         command += ["-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{self.console}"]
         command += ["-kernel", str(kernel), "-initrd", str(initrd)]
-        command += ["-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet panic=1 mitigations=off systemd.show_status=no"]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet panic=1 mitigations=off systemd.show_status=no systemd.condition_needs_update=no"]
         for disk in self.disks:
             command += ["-drive", f"file={disk},if=virtio,format=raw,cache=writeback"]
         command += ["-device", "virtio-net-pci,mac=52:54:00:00:00:%02x" % self.number]  # eth0, which goes nowhere

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import time
 
 from machine import MachineError, RequestedAssertionFailed
+from tenures import explain
 from volumes import REGISTER, make_copies, registers_are_linearizable, wait_equal, watch_registers
 
 FAULTS = 15
 VOLUME = """    volume "data" { backing "/var/lib/data.img"; frontend "socket"; }
     unit "register.service"
 """
-VOTED = "3daf6e340ebce2ba859961111271a64f"  # ARBITER_REGISTER
 
 
 class Round:
@@ -203,29 +202,9 @@ class Round:
 
     def check(self) -> None:
         """The client's answers, and the tenures as the voters recorded them: one history."""
-        epochs: dict[int, tuple[int, str]] = {}
-        for node in (self.alpha, self.beta, self.witness):
-            folder = node.root / "var/log/journal"
-            command = ["journalctl", f"--directory={folder}", "-o", "json", "--no-pager", f"MESSAGE_ID={VOTED}", "HOTSPARE_GROUP=default"]
-            for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():
-                entry = json.loads(line)
-                epoch, at = int(entry["HOTSPARE_EPOCH"]), int(entry["__REALTIME_TIMESTAMP"])
-                holder = entry["HOTSPARE_NODE"]
-                if epoch in epochs and epochs[epoch][1] != holder:
-                    raise RequestedAssertionFailed(f"epoch {epoch} has two holders: {epochs[epoch][1]} and {holder}")
-                epochs[epoch] = min(epochs.get(epoch, (at, holder)), (at, holder))
-        order = sorted(epochs.items())
-        lines = []
-        for place, (epoch, (at, holder)) in enumerate(order):
-            end = order[place + 1][1][0] if place + 1 < len(order) else None
-            lines.append(json.dumps({"key": "default", "op": "write", "value": holder, "from": at, "to": end}))
-        writes = "\n".join(lines)
-        self.client.succeed(f"cat >> /tmp/history <<'END'\n{writes}\nEND")
-        code, said = self.client.execute("lab-history /tmp/history", timeout=120)
-        if code != 0:
-            raise RequestedAssertionFailed(f"lab-history: {said.strip()}\ntenures: {order}")
+        said = explain(self.client, (self.alpha, self.beta, self.witness), "/tmp/history")
         seen = json.loads(self.client.succeed("cat /tmp/seen"))
-        self.did.append(f"{len(order)} tenures, {seen['answers']} answers, longest outage {seen['outage_ms']:.0f} ms; {said.strip()}")
+        self.did.append(f"{said}; {seen['answers']} answers, longest outage {seen['outage_ms']:.0f} ms")
 
 
 def has_volume(seed: int) -> bool:
