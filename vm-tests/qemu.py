@@ -28,7 +28,7 @@ PACKAGES = "dmsetup,open-iscsi,sg3-utils,linux-image-amd64,initramfs-tools,zstd,
 MEMORY_MB = 1024
 DATA_MB = 128
 # What a fresh system starts and a test does not need; an emulated processor is slow.
-IDLE = """postgresql.service openipmi.service e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer
+IDLE = """postgresql.service e2scrub_reap.service e2scrub_all.timer apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer
 getty.target systemd-rfkill.socket modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service sys-fs-fuse-connections.mount systemd-binfmt.service
 proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-kernel-tracing.mount systemd-user-sessions.service systemd-pcrmachine.service
 systemd-pcrphase-sysinit.service systemd-pcrphase.service systemd-tpm2-setup-early.service systemd-tpm2-setup.service systemd-pstore.service""".split()

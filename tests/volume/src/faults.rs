@@ -13,6 +13,9 @@ pub fn strike(world: &mut World) {
     if world.profile.cut_short || (world.profile.grows && world.rng.one_in(3)) {
         (0..world.profile.nodes).for_each(|node| world.handle(node, Input::Grow));
     }
+    if world.profile.cut_short {
+        blink(world);
+    }
     let nodes = world.profile.nodes as u64;
     let some = |world: &mut World| usize::try_from(world.rng.below(nodes)).expect("small");
     let node = some(world);
@@ -68,6 +71,18 @@ pub fn strike(world: &mut World) {
         }
         _ => {}
     }
+}
+
+/// A connection breaks for an instant, with writes under way on slow disks: what they wrote for the last session lands in the next.
+fn blink(world: &mut World) {
+    let nodes = world.profile.nodes;
+    let one = usize::try_from(world.rng.below(nodes as u64)).expect("small");
+    let other = (one + 1) % nodes;
+    for node in [one, other] {
+        world.nodes[node].slow_disk_until = world.nodes[node].slow_disk_until.max(world.now + 50 * MS);
+    }
+    let (at, span) = (world.now + world.rng.below(10 * MS), world.rng.below(2 * MS));
+    world.at(at, Happening::LinkDown { one, other, span });
 }
 
 fn some_of_three(world: &mut World) -> usize {

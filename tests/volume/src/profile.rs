@@ -11,7 +11,7 @@ pub struct Profile {
     pub disk_errors: bool,
     /// The copies have room for more than is shown at first.
     pub grows: bool,
-    /// The last copy is slow, and cut off from the one that is written to, while they grow.
+    /// Connections break for an instant; the last copy is slow, and cut off from the one that is written to, while they grow.
     pub cut_short: bool,
     /// Pages of the bitmap rot.
     pub rot: bool,
@@ -48,6 +48,7 @@ pub fn all() -> Vec<Profile> {
             asynchronous: 1,
             grows: true,
             cut_short: true,
+            overlaps: true,
             fault_every_ms: 400,
             ..base.clone()
         },
