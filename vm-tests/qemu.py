@@ -121,7 +121,7 @@ class Qemu(Nspawn):
         # An emulated processor takes its time to find a device.
         self._write("etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultDeviceTimeoutSec=5min\n")
         self._write("etc/fstab", "/dev/vda / ext4 rw 0 1\n")
-        self._write("etc/modules-load.d/lab.conf", "virtio_console\nvirtio_net\n")
+        self._write("etc/modules-load.d/lab.conf", "virtio_console\nvirtio_net\nvirtio_rng\n")
         for vlan, (net4, net6) in NETWORKS.items():
             text = f"[Match]\nName=eth{vlan}\n[Network]\nAddress={net4}.{number}/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nKeepConfiguration=yes\n"
             self._write(f"etc/systemd/network/{vlan}.network", text + f"[Address]\nAddress={net6}{number:x}/64\nDuplicateAddressDetection=none\n")

@@ -21,8 +21,11 @@ pub(crate) const PATTERN: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 pub const LIFE: Duration = Duration::from_secs(120);
 /// After this the side that opened the session opens another.
 const REKEY: Duration = Duration::from_secs(60);
-/// Time between two first messages to a peer that does not answer.
+/// A first message that is not answered is sent again after this, as it is: whoever is slow to answer has to work for one only, and its
+/// answer counts whenever it comes.
 const RETRY: Duration = Duration::from_millis(250);
+/// Instead of one that is so old another one is made: what it opens must live until it is renewed.
+const OPENING_LIFE: Duration = Duration::from_secs(15);
 /// Messages that wait for a session; older ones go first, since every sender repeats what matters.
 const QUEUE_MAX: usize = 16;
 
@@ -114,6 +117,8 @@ struct Session {
 struct Opening {
     state: HandshakeState,
     local: u32,
+    datagram: Vec<u8>,
+    born: Duration,
     sent: Duration,
 }
 
@@ -239,11 +244,15 @@ impl Endpoint {
         datagrams
     }
 
-    /// A first message to `to`, unless one went out just now.
+    /// A first message to `to`, unless it went out just now.
     fn open(&mut self, now: Duration, to: NodeId) -> Option<Vec<u8>> {
-        let peer = self.peers.get(&to)?;
-        if peer.opening.as_ref().is_some_and(|opening| now < opening.sent + RETRY) {
-            return None;
+        let peer = self.peers.get_mut(&to)?;
+        if let Some(opening) = peer.opening.as_mut().filter(|opening| now < opening.born + OPENING_LIFE) {
+            if now < opening.sent + RETRY {
+                return None;
+            }
+            opening.sent = now;
+            return Some(opening.datagram.clone());
         }
         let local = self.fresh_index();
         let public = self.peers[&to].public;
@@ -254,7 +263,8 @@ impl Endpoint {
         let head = [&[VERSION, 1], self.cluster.tag.as_slice(), &[self.service as u8], &local.to_be_bytes()].concat();
         let mut datagram = [&head, &noise[..length]].concat();
         datagram.extend(first_tag(&public, &datagram));
-        self.peers.get_mut(&to)?.opening = Some(Opening { state, local, sent: now });
+        let opening = Opening { state, local, datagram: datagram.clone(), born: now, sent: now };
+        self.peers.get_mut(&to)?.opening = Some(opening);
         Some(datagram)
     }
 

@@ -170,3 +170,21 @@ fn copies_over_several_links_make_one_session() {
     let arrived: Vec<_> = data.iter().filter_map(|(_, bytes)| b.receive(ms(0), bytes).message).collect();
     assert_eq!(arrived, [(A, b"hello".to_vec())]);
 }
+
+#[test]
+fn a_peer_that_is_slow_to_answer_is_asked_one_thing_and_its_answer_counts_whenever_it_comes() {
+    let (mut a, mut b) = pair();
+    let asked: Vec<_> = (0..40).flat_map(|n| a.send(ms(100 * n), B, b"renew".to_vec())).collect();
+    assert_eq!(asked.len(), 14, "every 250 ms, where somebody sends every 100");
+    assert!(asked.iter().all(|datagram| *datagram == asked[0]), "an overloaded peer has to work for one of them");
+    let answers: Vec<_> = asked.iter().flat_map(|datagram| b.receive(ms(5000), datagram).send).collect();
+    assert_eq!((answers.len(), b.sessions()), (14, 1));
+    let said = a.receive(ms(5000), &answers[0].1).send;
+    let heard: Vec<_> = said.iter().filter_map(|(_, datagram)| b.receive(ms(5001), datagram).message).collect();
+    assert_eq!(heard.len(), QUEUE_MAX);
+    assert_eq!(exchange(ms(5002), (&mut b, &mut a), A, b"granted", &mut Vec::new()), [b"granted"]);
+    // One that nobody answered for long is replaced: what it opens must not end before it is renewed.
+    let (mut a, _) = pair();
+    let [first, last] = [ms(0), OPENING_LIFE].map(|now| a.send(now, B, b"renew".to_vec()));
+    assert_ne!(first, last);
+}
