@@ -1,5 +1,5 @@
 # Nothing on the machine that leads gets a processor any more, its process 1 and its gate least of all: the other node leads when the lease is over, and
-# the watchdog, which process 1 has stopped feeding, resets the machine, which comes back as a standby: one of the hardware, then the kernel's own.
+# the watchdog, which process 1 has stopped feeding, resets the machine, which comes back as a standby.
 # lab-machines: alpha
 # lab-config: outage-budget "22s"
 SLOW = 180  # an emulated processor
@@ -9,36 +9,37 @@ mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
 for cpu in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do echo 0 > $cpu || true; done
 for n in 1 2; do setsid chrt -f 99 bash -c 'while :; do :; done' > /dev/null 2>&1 & done"""
 alpha.devices = ["-device", "i6300esb"]  # -no-reboot: a reset ends the emulator
-for node in (witness, client, beta, alpha):
+for node in (witness, client, alpha):
     node.start()
+alpha.wait_for_unit("hotspare-leased.service", timeout=SLOW)  # a container is up long before: it would lead
+beta.start()
 alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
 beta.wait_until_succeeds("hotspare status --json | jq -e '.groups[0].candidates[] | select(.name == \"beta\").ready'", timeout=SLOW)
 client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who | grep -x alpha", timeout=SLOW)
 client.copy_text("/root/ask", "#!/bin/bash\nwhile :; do curl -sf --max-time 2 http://vip/who; done >> /tmp/who\n")
 client.succeed("systemd-run -q --unit=watcher bash /root/ask")
 
-for module, called in (("i6300esb", "i6300ESB timer"), ("softdog", "Software Watchdog")):
-    with subtest(f"{module}: whether a watchdog is armed is said, and whether it fits"):
-        alpha.succeed(f"modprobe -r i6300esb softdog; modprobe {module}")
-        alpha.wait_until_succeeds(f"hotspare status | grep 'self.*({called}) is not armed'", timeout=SLOW)
-        alpha.succeed("mkdir -p /etc/systemd/system.conf.d; printf '[Manager]\\nRuntimeWatchdogSec=30s\\n' > /etc/systemd/system.conf.d/watchdog.conf; systemctl daemon-reexec")
-        alpha.wait_until_succeeds("hotspare status | grep 'self.*is armed: 30 s'", timeout=SLOW)
-        assert "longer than default can wait" in alpha.succeed("hotspare explain timing")
-        alpha.require_unit_state("cluster-up.service")
+with subtest("whether a watchdog is armed is said, and whether it fits"):
+    alpha.succeed("modprobe -r softdog; modprobe i6300esb")
+    alpha.wait_until_succeeds("hotspare status | grep 'self.*(i6300ESB timer) is not armed'", timeout=SLOW)
+    alpha.succeed("mkdir -p /etc/systemd/system.conf.d; printf '[Manager]\\nRuntimeWatchdogSec=30s\\n' > /etc/systemd/system.conf.d/watchdog.conf; systemctl daemon-reexec")
+    alpha.wait_until_succeeds("hotspare status | grep 'self.*is armed: 30 s'", timeout=SLOW)
+    assert "longer than default can wait" in alpha.succeed("hotspare explain timing")
+    alpha.require_unit_state("cluster-up.service")
 
-    with subtest(f"{module}: nothing runs there any more: the other node leads"):
-        alpha.run(STARVE, 1)
-        beta.wait_for_unit("cluster-up.service", timeout=SLOW)
+with subtest("nothing runs there any more: the other node leads"):
+    alpha.run(STARVE, 1)
+    beta.wait_for_unit("cluster-up.service", timeout=SLOW)
 
-    with subtest(f"{module}: and the machine is reset by it, and by nobody else"):
-        alpha.wait_for_shutdown(timeout=SLOW)
-        alpha.start()
-        alpha.wait_for_unit("cluster-standby.target", timeout=SLOW)
-        beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'", timeout=SLOW)
-        alpha.fail("journalctl -b -1 -o cat | grep 'reboots the machine'")
-        alpha.succeed("rm /etc/systemd/system.conf.d/watchdog.conf; systemctl daemon-reexec; hotspare switchover")
-        alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
+with subtest("and the machine is reset by it, and by nobody else"):
+    alpha.wait_for_shutdown(timeout=SLOW)
+    alpha.start()
+    alpha.wait_for_unit("cluster-standby.target", timeout=SLOW)
+    beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'", timeout=SLOW)
+    alpha.fail("journalctl -b -1 -o cat | grep 'reboots the machine'")
+    alpha.succeed("rm /etc/systemd/system.conf.d/watchdog.conf; systemctl daemon-reexec; hotspare switchover")
+    alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
 
 with subtest("clients had answers from one at a time"):
     client.succeed("systemctl stop watcher")
-    t.assertEqual(client.succeed("uniq /tmp/who").split(), ["alpha", "beta", "alpha", "beta", "alpha"])
+    t.assertEqual(client.succeed("uniq /tmp/who").split(), ["alpha", "beta", "alpha"])
