@@ -1,5 +1,5 @@
 # What clients are told about data on a volume is what one register would have told them, whichever node answers: handed over, killed, without
-# power, cut off, frozen. The same checker refuses the same history with one answer changed.
+# power, cut off, frozen, while it waits for a standby that is gone (decision 0037). The same checker refuses the same history with one answer changed.
 # lab-config: volume "data" { backing "/var/lib/data.img"; frontend "socket"; }; unit "register.service"
 from volumes import REGISTER, make_copies, registers_are_linearizable, wait_equal, watch_registers
 
@@ -36,6 +36,15 @@ with subtest("the primary stands still, and wakes up when another one leads"):
     alpha.wait_for_unit("cluster-up.service")
     beta.thaw()
     wait_equal(alpha, beta)
+
+with subtest("the standby is cut off, and the primary loses its power while it waits for it: what only its disk has nobody was told"):
+    beta.block()
+    alpha.wait_until_succeeds("journalctl -b -o cat -u hotspare-replicate@data | grep 'waits for the copy on beta'")
+    alpha.crash()
+    beta.unblock()
+    beta.wait_for_unit("cluster-up.service")
+    alpha.start()
+    wait_equal(beta, alpha)
 
 with subtest("one order explains what all clients were told"):
     log.info(registers_are_linearizable(client))
