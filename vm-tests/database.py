@@ -57,9 +57,10 @@ class Database:
     def acknowledged(self) -> int:
         return int(self.client.succeed("tail -n 1 /var/lib/acknowledged | grep . || echo 0"))
 
-    def commits_go_on(self, timeout: int = 120) -> int:
+    def commits_go_on(self, timeout: int = 120, many: int = 20) -> int:
+        """So many more are acknowledged; how many there were before."""
         before = self.acknowledged()
-        self.client.wait_until_succeeds(f"test $(tail -n 1 /var/lib/acknowledged | grep . || echo 0) -gt {before + 20}", timeout=timeout)
+        self.client.wait_until_succeeds(f"test $(tail -n 1 /var/lib/acknowledged | grep . || echo 0) -gt {before + many}", timeout=timeout)
         return before
 
     def nothing_is_lost(self, node, number: int) -> None:

@@ -5,18 +5,25 @@
 # lab-config: volume "data" { backing "/dev/vdb"; mount "/srv/data" type="ext4"; }; unit "db.service"; outage-budget "22s"; hold-down "1s"; moves-per-hour 0
 import os
 import random
-import time
 
-from database import Database, leads, wait_equal
+from database import SLOW, Database, leads, wait_equal
 
 CUTS, SEED = int(os.environ.get("CUTS", "5")), int(os.environ.get("SEED", "1"))
 rng = random.Random(SEED)
-cuts, kinds = 0, []
+cuts = 0
+
+
+# How far a machine is on its way back when its power goes once more.
+STAGES = (
+    lambda node: None,
+    lambda node: node.wait_booted(),
+    lambda node: node.wait_for_unit("hotspare-replicate@data.service", timeout=SLOW),
+    lambda node: node.wait_for_unit("hotspare-leased.service", timeout=SLOW),
+)
 
 
 def cut(*nodes) -> None:
     global cuts
-    time.sleep(rng.uniform(0, 3))  # cuts come when they come
     for node in nodes:
         node.crash()
         cuts += 1
@@ -30,7 +37,7 @@ leader, other = alpha, beta
 wait_equal(leader, other)
 while cuts < CUTS:
     kind = rng.choice(("primary", "primary", "standby", "both", "both"))
-    before = db.commits_go_on(300)
+    before = db.commits_go_on(300, rng.randrange(1, 80))  # somewhere between two commits
     cut(*{"primary": [leader], "standby": [other], "both": [leader, other]}[kind])
     gone = other if kind == "standby" else leader
     gone.start()
@@ -38,7 +45,7 @@ while cuts < CUTS:
         other.start()
     elif rng.random() < 0.5:  # on its way back: while it boots, or is made equal
         kind += ", and again"
-        time.sleep(rng.uniform(5, 40))
+        rng.choice(STAGES)(gone)
         cut(gone)
         gone.start()
     before = max(before, db.acknowledged())
