@@ -194,13 +194,12 @@ impl World {
 
     /// The timetable in `node`'s configuration.
     pub fn timetable(&self, node: usize) -> Timetable {
-        let lease = self.profile.lease;
-        Timetable::new(if self.nodes[node].new_config { lease * 3 / 2 } else { lease })
+        Timetable::new(if self.nodes[node].new_config { self.longest_lease() } else { self.profile.lease })
     }
 
     /// The longest lease that any node's configuration says.
     pub fn longest_lease(&self) -> Duration {
-        self.profile.lease * 3 / 2
+        self.profile.lease * 3
     }
 
     pub fn at(&mut self, when: u64, what: Happening) {
@@ -438,7 +437,7 @@ impl World {
                 let part = &mut self.nodes[node].parts[group];
                 // The page tells the gate who holds; what it says of the copies a restarted daemon has to ask for.
                 let value = Value::tenure(tenure.value.epoch, tenure.value.holder, tenure.value.incarnation);
-                part.page = Some(Tenure { value, ..tenure });
+                part.show(Tenure { value, ..tenure });
                 part.take &= tenure.held;
             }
             // A gate that waits already will be told; the target is on its way then.

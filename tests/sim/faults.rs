@@ -366,12 +366,16 @@ fn operator_shoots(world: &mut World, any: usize, group: usize) {
     }
 }
 
-/// The configuration is deployed to one node; its daemons read it when they start again.
+/// The configuration is deployed, to one node or to all at once; its daemons read it when they start again.
 fn change_config(world: &mut World, node: usize) {
-    world.nodes[node].new_config = !world.nodes[node].new_config;
-    world.tell(|| format!("node {node}: another configuration"));
-    restart_voter(world, node);
-    restart_lease(world, node);
+    let new = !world.nodes[node].new_config;
+    let all = world.rng.one_in(2);
+    for node in (0..world.nodes.len()).filter(|other| all || *other == node) {
+        world.nodes[node].new_config = new;
+        world.tell(|| format!("node {node}: another configuration"));
+        restart_voter(world, node);
+        restart_lease(world, node);
+    }
 }
 
 /// Bits rot on one voter's disk: one byte, or a whole range. Noticed when the voter starts again.

@@ -67,10 +67,14 @@ impl Clock {
         if self.slews.is_empty() || boot > u64::MAX / 4 {
             return at;
         }
-        // A few steps of Newton's are enough; the rates are close to one.
-        for _ in 0..6 {
+        // The rates are close to one: each step leaves less than a quarter of what was wrong.
+        for _ in 0..20 {
             let shown = self.read(at.max(self.booted_at)).boot;
-            at = if shown < boot { at + (boot - shown) } else { at.saturating_sub((shown - boot) / 2) };
+            match shown.checked_sub(boot) {
+                Some(0..1_000) => return at,
+                Some(late) => at = at.saturating_sub(late - late / 8),
+                None => at += boot - shown,
+            }
         }
         if self.read(at.max(self.booted_at)).boot < boot { at + 1_000_000 } else { at }
     }
@@ -163,6 +167,8 @@ pub struct Part {
     // /run
     pub memory: Option<Memory>,
     pub page: Option<Tenure>,
+    /// Until when the pages of this tenure could be believed, the last one that was shown and those that went further.
+    pub shown: Vec<Stamp>,
     /// A gate is on its way (`None` inside) or has charge of that life.
     pub claim: Option<Option<Incarnation>>,
     pub proof: Option<(Incarnation, Ended)>,
@@ -233,6 +239,7 @@ impl Part {
             register: Register::default(),
             memory: None,
             page: None,
+            shown: Vec::new(),
             claim: None,
             proof: None,
             take: false,
@@ -272,6 +279,15 @@ impl Part {
         }
     }
 
+    /// What the lease client says of its tenure, for all to see.
+    pub fn show(&mut self, tenure: Tenure) {
+        let end = tenure.sent.plus(Timetable::new(tenure.lease).believed());
+        let goes_on = self.page.is_some_and(|page| page.value.incarnation == tenure.value.incarnation);
+        self.shown.retain(|known| goes_on && !end.both_past(*known));
+        self.shown.push(end);
+        self.page = Some(tenure);
+    }
+
     /// When the gate of this very tenure hung up.
     pub fn gate_gone(&self) -> Option<Stamp> {
         let life = self.page?.value.incarnation;
@@ -304,7 +320,7 @@ impl Part {
         self.joining = None;
         self.prepared = false;
         (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
-        self.populated.clear();
+        (self.populated.clear(), self.shown.clear());
         (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
         (self.abstains_until, self.untaken_since, self.gate_broken_until, self.idle_since) = (0, None, 0, None);
         (self.stopped_by_hand, self.writer) = (false, Writer::default());
@@ -377,14 +393,16 @@ impl Node {
         self.powered && now >= self.asleep_until
     }
 
-    /// When the gate must look again: the kill step of the timetable by the faster clock, in true time.
-    pub fn gate_due(&self, group: usize, now: u64) -> Option<u64> {
-        let part = &self.parts[group];
-        part.gate?;
-        let page = part.page.as_ref()?;
-        let (kill, stamp) = (page.sent.plus(Timetable::new(page.lease).kill()), self.clock.read(now));
-        let left = kill.boot.saturating_sub(stamp.boot).min(kill.raw.saturating_sub(stamp.raw));
-        Some(self.clock.true_time_of(stamp.boot + left))
+    /// When the gate looks next, in true time, as `bins/gate` does: at the first step of the timetable by the faster clock,
+    /// often from there on, and now and then before.
+    pub fn gate_looks_at(&self, group: usize, now: u64) -> u64 {
+        let Some(page) = &self.parts[group].page else { return now };
+        let (table, stamp) = (Timetable::new(page.lease), self.clock.read(now));
+        let begin = page.sent.plus(table.begin_stop());
+        if stamp.any_past(begin) {
+            return now + span(table.step()) / 10;
+        }
+        self.clock.true_time_of(stamp.wake_before(begin).min(stamp.boot + ms(250))).max(now + 1_000)
     }
 
     /// Whether the gate has to kill now: the page says so, or its time is up.
@@ -409,6 +427,12 @@ impl Node {
             .page
             .as_ref()
             .is_none_or(|page| self.clock.read(now).any_past(page.sent.plus(Timetable::new(page.lease).believed())))
+    }
+
+    /// Whether no page of this tenure was ever shown that anybody may still count on: a gate sleeps by the one it saw last.
+    pub fn past_all_beliefs(&self, group: usize, now: u64) -> bool {
+        let stamp = self.clock.read(now);
+        self.parts[group].shown.iter().all(|end| stamp.any_past(*end))
     }
 
     pub fn serves(&self, group: usize, units: &Units) -> bool {

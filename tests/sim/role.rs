@@ -377,8 +377,8 @@ impl World {
         part.life = Some(life);
         part.manager.started(&units.graph, units.gate, true);
         self.tell(|| format!("node {node}.{group}: the gate is open"));
-        let due = self.nodes[node].gate_due(group, self.now).unwrap_or(self.now);
-        self.at(due, Happening::GateLooks { node, group, serial });
+        let look = self.nodes[node].gate_looks_at(group, self.now);
+        self.at(look, Happening::GateLooks { node, group, serial });
         self.settle(node, group);
     }
 
@@ -388,8 +388,7 @@ impl World {
         }
         let Some(gate) = self.nodes[node].parts[group].gate.filter(|gate| gate.serial == serial) else { return };
         if !self.nodes[node].gate_must_kill(group, self.now) {
-            let due = self.nodes[node].gate_due(group, self.now).unwrap_or(self.now);
-            let look = due.max(self.now + 1_000).min(self.now + ms(50));
+            let look = self.nodes[node].gate_looks_at(group, self.now);
             return self.at(look, Happening::GateLooks { node, group, serial });
         }
         self.stats.kills += 1;

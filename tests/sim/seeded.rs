@@ -132,6 +132,7 @@ fn core() -> Vec<(Seeded, &'static str, &'static str)> {
         core(F::RenewDespitePromise, "V4", "renewals go on after a higher promise to another node"),
         core(F::ReleasedIsRenewed, "V4", "a late renewal revives a released tenure"),
         core(F::AcceptRevivesReleased, "V3", "a late accept revives a released tenure"),
+        core(F::PromiseShrinks, "V7", "a shorter lease of a new configuration shortens what was promised"),
         core(F::VoterCountsFast, "V7", "a voter's promise ends when either clock says so"),
         core(F::AnybodysBallot, "V6", "a node speaks for another node's ballot"),
         core(F::IneligibleBids, "H0", "a node that does not stand by bids"),

@@ -76,7 +76,7 @@ impl World {
         let stamp = self.nodes[node].clock.read(self.now);
         let part = &mut self.nodes[node].parts[group];
         let only_promise = part.register.accepted == register.accepted;
-        let waits = part.voter.as_ref().is_some_and(|voter| voter.in_quarantine(stamp));
+        let longer = part.voter.as_ref().is_some_and(|voter| voter.owes_longer(stamp));
         if !only_promise {
             // The lease of another's value takes the place of the former, once somebody is told of it.
             part.owes.take_if(|((holder, _), _)| register.accepted.is_none_or(|(_, value)| value.holder != *holder));
@@ -84,7 +84,7 @@ impl World {
         let skip = if only_promise { ModelFault::PromiseNotSynced } else { ModelFault::ValueNotSynced };
         let tears = torn && part.disk.whole();
         let whole = if tears { usize::try_from(self.rng.below(SLOT as u64)).expect("small") } else { SLOT };
-        let part_lease = if only_promise || waits { part.disk_lease } else { lease };
+        let part_lease = if only_promise || longer { part.disk_lease } else { lease };
         if !out(skip) {
             part.disk_lease = part_lease;
             part.disk.write(&Kept { register, boot, lease: part_lease, stage: Stage::Joined, era: 0 }, whole);
@@ -126,7 +126,7 @@ impl World {
                 alone && part.memory.is_none() && kept.stage == Stage::Joined && !out(ModelFault::VotesUnjoined);
             if kept.stage != Stage::Joined || returns {
                 let voters: Vec<NodeId> = (0..self.profile.voters).map(id).collect();
-                let wait = Timetable::new(self.profile.lease * 3 / 2).quarantine();
+                let wait = Timetable::new(self.longest_lease()).quarantine();
                 let stage = if returns { Stage::Fresh } else { kept.stage };
                 let mut joining = Joining::new(id(node), &voters, stage, (stamp, wait), (boot, self.rng.bits()));
                 if alone {

@@ -174,8 +174,8 @@ impl Seat {
     /// # Errors
     /// If it could not be written: then nothing may be said.
     pub fn persist(&mut self, now: Stamp, register: Register) -> Result<(), Failure> {
-        let waits = matches!(&self.role, Role::Voting(voter) if voter.in_quarantine(now));
-        let lease = match register.accepted == self.store.kept.register.accepted || waits {
+        let longer = matches!(&self.role, Role::Voting(voter) if voter.owes_longer(now));
+        let lease = match register.accepted == self.store.kept.register.accepted || longer {
             true => self.store.kept.lease,
             false => self.group.timetable.lease, // this value's lease takes the place of all former ones
         };

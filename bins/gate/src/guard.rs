@@ -10,6 +10,7 @@ use crate::effects::Addresses;
 use crate::slice::Slice;
 use hotspare_core::lease::Tenure;
 use hotspare_core::{Incarnation, Stamp, Timetable};
+use hotspare_daemon::alarm::Timer;
 use hotspare_daemon::{clock, notify};
 use hotspare_page::PageReader;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -46,7 +47,7 @@ pub fn due(now: Stamp, tenure: &Tenure, mine: Incarnation) -> Step {
         Step::BeginStop
     } else {
         let look = now.boot + hotspare_core::time::nanos(LOOK);
-        Step::Wait(now.wake_for(tenure.sent.plus(table.begin_stop())).min(look))
+        Step::Wait(now.wake_before(tenure.sent.plus(table.begin_stop())).min(look))
     }
 }
 
@@ -87,6 +88,7 @@ pub struct Guard {
     mine: Incarnation,
     last: Tenure,
     signals: SignalFd,
+    timer: Timer,
     door: Door,
     off: bool,
 }
@@ -105,10 +107,10 @@ impl Guard {
         page: PageReader,
         (slice, addresses): (Slice, Addresses),
         tenure: Tenure,
-        signals: SignalFd,
+        (signals, timer): (SignalFd, Timer),
         door: Door,
     ) -> Guard {
-        Guard { page, slice, addresses, mine: tenure.value.incarnation, last: tenure, signals, door, off: false }
+        Guard { page, slice, addresses, mine: tenure.value.incarnation, last: tenure, signals, timer, door, off: false }
     }
 
     /// Guards until the end.
@@ -184,12 +186,14 @@ impl Guard {
         }
     }
 
-    /// Sleeps until `until` on the boot clock, or until somebody wants the gate to stop.
+    /// Sleeps until `until` on the boot clock, or until somebody wants the gate to stop. A sleep that a suspend falls into ends
+    /// when the machine wakes up, and not when the rest of it has passed too: poll's own clock stands still meanwhile.
     fn sleep(&mut self, until: u64) -> Option<End> {
-        let span = Duration::from_nanos(until.saturating_sub(clock::now().boot)).max(Duration::from_millis(1));
-        let timeout = PollTimeout::try_from(span).unwrap_or(PollTimeout::MAX);
-        let mut ready = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut ready, timeout);
+        let soon = clock::now().boot + 1_000_000;
+        // Without the timer it looks at every chance, which is late for nothing.
+        let timeout = self.timer.set(until.max(soon)).map_or(PollTimeout::from(1u8), |()| PollTimeout::NONE);
+        let ready = [self.signals.as_fd(), self.timer.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let _ = poll(&mut { ready }, timeout);
         match self.signals.read_signal() {
             Ok(Some(signal)) if signal.ssi_pid == 1 => Some(End::Stopped),
             Ok(Some(signal)) => Some(End::Told { pid: signal.ssi_pid }),
@@ -232,6 +236,14 @@ mod tests {
         assert_eq!(step(899), Step::BeginStop);
         assert_eq!(step(900), Step::Kill);
         assert_eq!(step(1000), Step::SelfFence);
+    }
+
+    #[test]
+    fn it_wakes_by_the_clock_that_is_there_first() {
+        let slewed = Stamp { boot: at(1600).boot, raw: at(1700).raw };
+        assert_eq!(due(slewed, &tenure(), LIFE), Step::Wait(at(1700).boot));
+        let slewed = Stamp { boot: at(1700).boot, raw: at(1600).raw };
+        assert_eq!(due(slewed, &tenure(), LIFE), Step::Wait(at(1800).boot));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use guard::{Door, End, Guard, Witness};
 use hotspare_control::{Ask, Client, Tell};
 use hotspare_core::Timetable;
 use hotspare_core::lease::Tenure;
+use hotspare_daemon::alarm::Timer;
 use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, notify, record, run};
 use hotspare_page::PageReader;
 use nix::sys::mman::{MlockAllFlags, mlockall};
@@ -50,6 +51,7 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
     let _ = std::fs::remove_file(prove::open_file(&args.group));
     let _ = std::fs::remove_file(prove::file(&args.group, "proof"));
     let signals = signals()?;
+    let timer = Timer::new().map_err(Exit::OsErr.why("no timer on the boot clock"))?;
     let mut slice = Slice::new(&args.slice());
     let mut addresses = Addresses::new(&args.address).map_err(Exit::OsErr.why("no netlink"))?;
     // Nothing of a former life may be left when a new one begins.
@@ -82,7 +84,7 @@ fn guard(args: &Args) -> Result<Exit, Failure> {
     witness.record(message_id::GATE_OPEN, Priority::Info, &format!("open, epoch {epoch}"), &tenure);
     let door = Door::open(&prove::open_file(&args.group)).map_err(Exit::CantCreate.why("cannot open the gate"))?;
     notify::ready(&format!("guarding epoch {epoch}"));
-    match Guard::new(page, (slice, addresses), tenure, signals, door).watch(&mut witness) {
+    match Guard::new(page, (slice, addresses), tenure, (signals, timer), door).watch(&mut witness) {
         End::Stopped => {
             notify::stopping("stopping");
             prove::at_its_stop(args);

@@ -23,7 +23,7 @@ use crate::sockets::Post;
 use client::Stream;
 use hotspare_config::{Frontend, Volume};
 use hotspare_core::NodeId;
-use hotspare_daemon::{Exit, Failure, journal, notify};
+use hotspare_daemon::{Exit, Failure, clock, journal, notify};
 use kernel::Way;
 use nix::sys::signal::{SigSet, Signal};
 use relay::{Client, Order, Relay};
@@ -337,7 +337,7 @@ impl Holder {
     /// Reads the lease's page when it is time for the kill step, whether or not the engine is able to.
     fn follow(&self, mut tenancy: Tenancy) {
         while tenancy.look() != Standing::Over {
-            std::thread::sleep(tenancy.until_step(false));
+            clock::sleep_until(clock::now().boot + hotspare_core::time::nanos(tenancy.until_step(false)));
         }
         if !self.is(&self.stopping) {
             self.seal();

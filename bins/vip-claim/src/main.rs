@@ -44,7 +44,8 @@ fn failed(error: AddressError) -> Failure {
 struct Claim {
     net: IpNetwork,
     index: u32,
-    lifetime: Duration,
+    /// As asked for; else what the lease makes of it, which a new configuration may shorten.
+    lifetime: Option<Duration>,
     netlink: Netlink,
     announcer: Announcer,
     permit: Permit,
@@ -75,11 +76,10 @@ fn claim(args: &Args) -> Result<Exit, Failure> {
         Failure::new(exit, format!("cannot speak on {} (CAP_NET_RAW is needed): {error}", args.interface))
     })?;
     notify::leave_closing("packets", announcer.as_fd());
-    let lifetime = args.lifetime.map_or(permit.lifetime(), Duration::from_secs);
     let mut claim = Claim {
         net: args.address,
         index,
-        lifetime,
+        lifetime: args.lifetime.map(Duration::from_secs),
         netlink: Netlink::new().map_err(failed)?,
         announcer,
         permit,
@@ -147,8 +147,9 @@ impl Claim {
             return Ok(());
         }
         let was_there = self.present && self.is_there()?;
-        self.netlink.add(self.index, self.net, Some(self.lifetime)).map_err(failed)?;
-        self.renew_at = now.boot + ns(self.lifetime / 3);
+        let lifetime = self.lifetime.unwrap_or_else(|| self.permit.lifetime());
+        self.netlink.add(self.index, self.net, Some(lifetime)).map_err(failed)?;
+        self.renew_at = now.boot + ns(lifetime / 3);
         if !was_there {
             if self.present {
                 self.tell(message_id::ADDRESS_READDED, Priority::Notice, "was removed by somebody else; put back");
@@ -156,7 +157,8 @@ impl Claim {
             self.announce_at = BURST.iter().map(|ms| now.boot + ms * 1_000_000).collect();
         }
         self.present = true;
-        self.announce()
+        self.announce();
+        Ok(())
     }
 
     fn is_there(&mut self) -> Result<bool, Failure> {
@@ -164,18 +166,21 @@ impl Claim {
         Ok(found.iter().any(|(index, _)| *index == self.index))
     }
 
-    fn announce(&mut self) -> Result<(), Failure> {
-        let now = clock::now().boot;
-        if self.announce_at.first().is_none_or(|at| *at > now) {
-            return Ok(());
+    /// Tells the neighbours, when that is due. Not if this program stood still past its lease and wakes up before the gate does:
+    /// they would send to a machine that must not answer.
+    fn announce(&mut self) {
+        let now = clock::now();
+        if self.announce_at.first().is_none_or(|at| *at > now.boot) {
+            return;
         }
-        self.announce_at.retain(|at| *at > now);
+        self.announce_at.retain(|at| *at > now.boot);
         if self.announce_at.is_empty() {
-            self.announce_at.push(now + ns(PACE));
+            self.announce_at.push(now.boot + ns(PACE));
         }
-        // An interface that is down now may be up at the next one; the address itself stays.
-        let _ = self.announcer.announce();
-        Ok(())
+        if self.permit.allows(now) {
+            // An interface that is down now may be up at the next one; the address itself stays.
+            let _ = self.announcer.announce();
+        }
     }
 
     fn watch(&mut self, signals: &SignalFd, watch: &Watch) -> Result<Exit, Failure> {
@@ -211,7 +216,7 @@ impl Claim {
             if gone || clock::now().boot >= self.renew_at {
                 self.keep()?;
             }
-            self.announce()?;
+            self.announce();
             notify::alive();
         }
     }

@@ -27,6 +27,8 @@ pub enum Fault {
     AcceptRevivesReleased,
     /// V7: a voter counts with whichever clock ran slower.
     VoterCountsFast,
+    /// V7: a promise to one life is never shortened, whatever lease is configured by now.
+    PromiseShrinks,
     /// Only the proposer itself speaks for its ballot.
     AnybodysBallot,
     /// H0: only a node that stands by, or waits at the gate, bids.

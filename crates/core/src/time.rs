@@ -35,6 +35,12 @@ impl Stamp {
         self.boot >= deadline.boot && self.raw >= deadline.raw
     }
 
+    /// The stamp that both clocks have reached once they have reached both of these.
+    #[must_use]
+    pub fn later(self, other: Stamp) -> Stamp {
+        Stamp { boot: self.boot.max(other.boot), raw: self.raw.max(other.raw) }
+    }
+
     /// Time since `earlier`, by the clock that ran faster; zero if `earlier` lies ahead.
     #[must_use]
     pub fn longest_since(self, earlier: Stamp) -> Duration {
@@ -54,6 +60,7 @@ impl Stamp {
     pub fn wake_for(self, deadline: Stamp) -> u64 {
         self.boot.saturating_add(nanos(self.longest_until(deadline)))
     }
+
     /// The boot-clock instant (nanoseconds) at which the *first* clock will have reached `deadline`, were they undisturbed:
     /// when a holder has to look again. A boot clock that is being slewed would wake it late.
     #[must_use]

@@ -153,6 +153,14 @@ impl Voter {
         self.memory.grant.filter(|grant| !over(grant.until))
     }
 
+    /// Whether this voter may owe a lease that is longer than what it grants now: one that it has forgotten, or one of a former
+    /// configuration. A register that says how long to wait after a power cut goes on saying the longer time.
+    #[must_use]
+    pub fn owes_longer(&self, now: Stamp) -> bool {
+        let granted = now.plus(self.timetable.lease);
+        self.in_quarantine(now) || self.memory.grant.is_some_and(|grant| !granted.both_past(grant.until))
+    }
+
     /// True while the voter may owe a lease that it has forgotten, or stands in for a majority that may have granted one.
     #[must_use]
     pub fn in_quarantine(&self, now: Stamp) -> bool {
@@ -278,9 +286,14 @@ impl Voter {
         commands
     }
 
+    /// A promise to one life is never shortened, also where the configuration has a shorter lease by now: whoever counted on
+    /// it before, a gate that sleeps, still may (decision 0038).
     fn start_lease(&mut self, now: Stamp, value: Value) -> VoterCommand {
         let Value { holder, incarnation, epoch, .. } = value;
-        let until = now.plus(self.timetable.lease);
+        let same = |grant: &Grant| grant.holder == holder && grant.incarnation == incarnation;
+        let before = self.memory.grant.filter(same).filter(|_| !taken_out(Fault::PromiseShrinks));
+        let fresh = now.plus(self.timetable.lease);
+        let until = before.map_or(fresh, |grant| fresh.later(grant.until));
         self.memory.grant = Some(Grant { holder, incarnation, epoch, until });
         VoterCommand::Remember(self.memory)
     }

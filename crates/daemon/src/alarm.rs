@@ -4,7 +4,7 @@
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -20,8 +20,37 @@ pub(crate) fn watched<T: AsFd + AsRawFd + 'static>(owner: T) -> io::Result<Async
     Ok(watched?)
 }
 
+/// One that a program without a runtime waits for among other descriptors: readable from its time on, at once after a suspend
+/// that went past it.
+pub struct Timer(TimerFd);
+
+impl Timer {
+    /// # Errors
+    /// If the kernel has no timer for us.
+    pub fn new() -> io::Result<Timer> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        Ok(Timer(TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?))
+    }
+
+    /// Rings at `boot`, in nanoseconds of the boot clock, and at no time it was set to before.
+    ///
+    /// # Errors
+    /// If the timer is broken.
+    pub fn set(&self, boot: u64) -> io::Result<()> {
+        // A time of zero would disarm it.
+        let at = TimeSpec::nanoseconds(i64::try_from(boot.max(1)).unwrap_or(i64::MAX));
+        Ok(self.0.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 pub struct Alarm {
-    timer: TimerFd,
+    timer: Timer,
     rung: AsyncFd<OwnedFd>,
     /// What it is set to.
     set: u64,
@@ -31,8 +60,7 @@ impl Alarm {
     /// # Errors
     /// If the kernel has no timer for us.
     pub fn new() -> io::Result<Alarm> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?;
+        let timer = Timer::new()?;
         let rung = watched(timer.as_fd().try_clone_to_owned()?)?;
         Ok(Alarm { timer, rung, set: 0 })
     }
@@ -43,12 +71,10 @@ impl Alarm {
     /// If the timer is broken.
     pub async fn until(&mut self, boot: u64) -> io::Result<()> {
         if self.set != boot {
-            // A time of zero would disarm it.
-            let at = TimeSpec::nanoseconds(i64::try_from(boot.max(1)).unwrap_or(i64::MAX));
-            self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+            self.timer.set(boot)?;
             self.set = boot;
         }
-        self.rung.async_io(Interest::READABLE, |_| Ok(self.timer.wait()?)).await?;
+        self.rung.async_io(Interest::READABLE, |_| Ok(self.timer.0.wait()?)).await?;
         self.set = 0;
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The only place that reads a clock.
 
 use hotspare_core::Stamp;
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use std::time::Duration;
 
 /// Both clocks of the protocol, now.
@@ -12,6 +13,13 @@ pub fn now() -> Stamp {
         hotspare_core::time::nanos(Duration::from(time))
     };
     Stamp { boot: read(ClockId::CLOCK_BOOTTIME), raw: read(ClockId::CLOCK_MONOTONIC_RAW) }
+}
+
+/// Sleeps until `boot`, in nanoseconds of the boot clock: no longer than that, if a suspend comes in between.
+pub fn sleep_until(boot: u64) {
+    let at = TimeSpec::nanoseconds(i64::try_from(boot).unwrap_or(i64::MAX));
+    // A signal ends it early, and whoever calls looks again.
+    let _ = clock_nanosleep(ClockId::CLOCK_BOOTTIME, ClockNanosleepFlags::TIMER_ABSTIME, &at);
 }
 
 /// A digest of this boot's id. A container has its own.

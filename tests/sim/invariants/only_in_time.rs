@@ -1,5 +1,6 @@
 //! I7: nothing of the role is on a node that may not believe in its lease any more, whatever has died or stopped there;
-//! nor does the lease client believe in it any longer (lease.md 4.10 and 5).
+//! nor does the lease client believe in it any longer (lease.md 4.10 and 5). What a page once said holds, whatever it says
+//! now: a gate sleeps by what it saw last (decision 0038).
 
 use crate::cluster::World;
 use hotspare_core::lease::PhaseName;
@@ -11,11 +12,12 @@ pub fn check(world: &World) {
             continue;
         }
         for (group, part) in node.parts.iter().enumerate() {
+            let late = part.acts() && node.past_all_beliefs(group, world.now);
+            assert!(!late, "only_in_time: node {number} acts in group {group} past U");
             let held = part.page.is_some_and(|page| page.held);
-            if !(part.acts() || held) || !node.past_belief(group, world.now) {
+            if !held || !node.past_belief(group, world.now) {
                 continue;
             }
-            assert!(!part.acts(), "only_in_time: node {number} acts in group {group} past U");
             // leased does not wait for the gate to tell it: there is a step between the kill and U.
             let awake = part.lease.is_some() && world.now >= node.stopped_until + 20_000_000;
             let believes = awake && part.phase() == Some(PhaseName::Held);

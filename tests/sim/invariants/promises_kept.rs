@@ -16,7 +16,10 @@ pub fn note(world: &mut World, node: usize, group: usize, to: NodeId, (asked, sa
     let is_released = |value: &Value| released.is_some_and(|over| over.is_of(value));
     let mut grant = |life, lease| {
         let least = u128::from(span(lease)) * 1_000_000 / u128::from(1_000_000 + spread);
-        part.owes = Some((life, now + u64::try_from(least).expect("fits")));
+        let until = now + u64::try_from(least).expect("fits");
+        // A promise is not taken back by a shorter one to the same life.
+        let before = part.owes.filter(|(known, _)| *known == life).map_or(0, |(_, until)| until);
+        part.owes = Some((life, until.max(before)));
     };
     match (asked, said) {
         // A late accept of a tenure that is over grants nothing.

@@ -108,7 +108,7 @@ impl Held {
     pub fn wake_at(&self, now: Stamp, data: bool) -> u64 {
         let claim = if self.claimed { u64::MAX } else { now.wake_before(self.since.plus(CLAIM_TIMEOUT)) };
         let attempt = self.next_attempt().map_or(u64::MAX, |at| now.wake_before(at));
-        let due = !self.stale.is_empty() || self.set_is_due(data);
+        let due = (!self.stale.is_empty() || self.set_is_due(data)) && !taken_out(Fault::NoRefresh);
         let not_before = if due { self.refresh_not_before.boot } else { u64::MAX };
         let mut refresh = self.refresh.as_ref().map_or(not_before, |refresh| refresh.next_send.boot);
         if self.ending.is_some() {

@@ -221,6 +221,25 @@ fn a_suspended_voter_does_not_shorten_its_promise() {
     assert_eq!(refusal(&from_b), Refusal::LeaseLive);
 }
 
+#[test]
+fn v7_a_shorter_lease_of_a_new_configuration_does_not_shorten_a_promise() {
+    let before = held_by_a();
+    let table = Timetable::new(Duration::from_millis(500));
+    let mut voter = Voter::new(vec![A, B], table, (*before.register(), *before.memory()), None);
+    assert!(renewed(&mut voter, at(300), A, 1));
+    assert!(voter.owes_longer(at(300)), "what a register keeps for a power cut says so too");
+    let bid = |voter: &mut Voter, now| {
+        let bid = ToVoter::Prepare { ballot: ballot(2, B), park: false, fenced: None };
+        answer(&voter.handle(at(now), B, bid))
+    };
+    assert!(matches!(bid(&mut voter.clone(), 900), FromVoter::Refused { why: Refusal::LeaseLive, .. }));
+    assert!(matches!(bid(&mut voter.clone(), 1000), FromVoter::Promise { .. }), "nor does it lengthen one");
+    assert!(renewed(&mut voter, at(600), A, 1));
+    assert!(!voter.owes_longer(at(600)));
+    assert!(matches!(bid(&mut voter.clone(), 1099), FromVoter::Refused { why: Refusal::LeaseLive, .. }));
+    assert!(matches!(bid(&mut voter, 1100), FromVoter::Promise { .. }));
+}
+
 fn fenced_bid(incarnation: Incarnation, park: bool) -> ToVoter {
     let fenced = Some(crate::message::Fenced { node: A, incarnation });
     ToVoter::Prepare { ballot: ballot(2, B), park, fenced }

@@ -1,0 +1,35 @@
+# A machine that leads is suspended for three leases, its clocks but one standing still: the other node leads meanwhile. When it wakes up its gate
+# kills what runs before anybody is answered; it has not rebooted, and it stands by.
+# lab-machines: alpha
+# lab-config: outage-budget "22s"
+SLOW = 180  # an emulated processor
+for node in (witness, client, alpha):
+    node.start()
+alpha.wait_for_unit("hotspare-leased.service", timeout=SLOW)  # a container is up long before: it would lead
+beta.start()
+alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
+beta.wait_until_succeeds("hotspare status --json | jq -e '.groups[0].candidates[] | select(.name == \"beta\").ready'", timeout=SLOW)
+client.wait_until_succeeds("curl -sf --max-time 1 http://vip/who | grep -x alpha", timeout=SLOW)
+client.copy_text("/root/ask", "#!/bin/bash\nwhile :; do curl -sf --max-time 2 http://vip/who; done >> /tmp/who\n")
+client.succeed("systemd-run -q --unit=watcher bash /root/ask")
+boot = alpha.succeed("cat /proc/sys/kernel/random/boot_id")
+
+with subtest("suspended: the other node leads"):
+    # Its own clock wakes it up, a minute later.
+    alpha.succeed("systemd-run -q rtcwake --mode mem --seconds 60")
+    beta.wait_for_unit("cluster-up.service", timeout=50)
+    client.wait_until_succeeds("tail -n 1 /tmp/who | grep -x beta")
+
+with subtest("awake again: nothing of the role runs, and it is the same boot"):
+    alpha.wait_for_unit("cluster-standby.target", timeout=SLOW)
+    t.assertEqual(alpha.succeed("cat /sys/power/suspend_stats/success").strip(), "1")
+    t.assertEqual(alpha.succeed("cat /proc/sys/kernel/random/boot_id"), boot)
+    alpha.succeed("journalctl -o cat -u cluster-lease.service | grep 'the lease is over: killing everything of the role'")
+    alpha.fail("systemctl is-active nginx.service cluster-lease.service")
+    alpha.fail("ip -o addr show to 192.0.2.100 | grep .")
+    beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'", timeout=SLOW)
+    beta.require_unit_state("cluster-up.service")
+
+with subtest("clients had answers from one at a time"):
+    client.succeed("systemctl stop watcher")
+    t.assertEqual(client.succeed("uniq /tmp/who").split(), ["alpha", "beta"])
