@@ -99,12 +99,16 @@ _hotspare__fence() {
             return 0
             ;;
         hotspare__subcmd__fence__subcmd__claim)
-            opts="-h --config --node --help"
+            opts="-h --group --config --node --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -58,6 +58,7 @@ complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand list" -s h
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -l config -d 'The configuration' -r -F
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -l node -d 'This node\'s name, if it is not the host name' -r
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand test" -s h -l help -d 'Print help'
+complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand claim" -l group -d 'Only while this node safely holds the lease of this group; nothing more is taken once it does not. Without it, whoever types this answers for nobody else writing to the disk' -r
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand claim" -l config -d 'The configuration' -r -F
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand claim" -l node -d 'This node\'s name, if it is not the host name' -r
 complete -c hotspare-fence -n "__fish_hotspare_fence_using_subcommand claim" -s h -l help -d 'Print help'

@@ -320,7 +320,8 @@ impl Part {
         self.joining = None;
         self.prepared = false;
         (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
-        (self.populated.clear(), self.shown.clear());
+        self.populated.clear();
+        self.shown.clear();
         (self.address, self.keeper_runs, self.asked, self.paused, self.told_off) = (false, false, false, false, false);
         (self.abstains_until, self.untaken_since, self.gate_broken_until, self.idle_since) = (0, None, 0, None);
         (self.stopped_by_hand, self.writer) = (false, Writer::default());

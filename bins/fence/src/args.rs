@@ -59,6 +59,10 @@ pub enum Act {
     /// Take the right to write to a shared disk away from all other nodes, by a persistent reservation (SCSI-3 or NVMe). The units of a group
     /// with a `shared` disk do so when its role starts; exits with 0 if nobody else of the cluster can write to it any more.
     Claim {
+        /// Only while this node safely holds the lease of this group; nothing more is taken once it does not. Without it, whoever types
+        /// this answers for nobody else writing to the disk.
+        #[arg(long, value_name = "GROUP")]
+        group: Option<String>,
         #[arg(value_name = "DEVICE")]
         device: PathBuf,
     },

@@ -16,8 +16,9 @@ use hotspare_control::{FENCE_TESTS, FenceTest};
 use hotspare_daemon::exit::yes_or_no;
 use hotspare_daemon::watchdog::{self, Watchdog};
 use hotspare_daemon::{Exit, Failure, Priority, clock, identity, journal, message_id, run};
+use hotspare_page::{Standing, Tenancy};
 use pill::Desk;
-use reservation::Disk;
+use reservation::{Disk, WhileHeld};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
             Act::Confirm { target, reason } => confirm(&config, target, reason, &me()?.name),
             Act::Status { target } => status(&config, &of(&config, target.as_deref())?),
             Act::List => list(&config),
-            Act::Claim { device } => claim(&config, device, &me()?.name),
+            Act::Claim { group, device } => claim(&config, (group.as_deref(), device), &me()?.name),
             Act::Test { target } => {
                 test(&config, &of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str()))
             }
@@ -145,13 +146,15 @@ fn confirm(config: &Config, target: &str, reason: &str, me: &str) -> Result<Exit
 }
 
 /// Nobody but this node writes to `device` from now on.
-fn claim(config: &Config, device: &Path, me: &str) -> Result<Exit, Failure> {
+fn claim(config: &Config, (group, device): (Option<&str>, &Path), me: &str) -> Result<Exit, Failure> {
     let key = |name: &str| reservation::key(&config.cluster, name);
     let others: Vec<(&str, u64)> = config.nodes.iter().map(|node| (node.name.as_str(), key(&node.name))).collect();
     let failed = |why: String| Failure::new(Exit::No, format!("{}: {why}", device.display()));
-    let mut disk = Disk::open(device).map_err(failed)?;
+    let mut tenancy = group.map(Tenancy::open).transpose().map_err(|why| failed(why.to_string()))?;
+    let held = || tenancy.as_mut().is_none_or(|tenancy| tenancy.look(clock::now()) == Standing::Good);
+    let mut disk = WhileHeld(Disk::open(device).map_err(failed)?, held);
     let lost = reservation::claim(&mut disk, key(me), &others).map_err(failed)?;
-    disk.forget().map_err(failed)?;
+    disk.0.forget().map_err(failed)?;
     let from = if lost.is_empty() { "nobody".into() } else { lost.join(", ") };
     println!("{}: only {me} can write to it now (taken from: {from})", device.display());
     Ok(Exit::Done)

@@ -70,6 +70,30 @@ pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) ->
     }
 }
 
+/// A disk that is asked for nothing once the lease is not safely held any more: this program may have stood still for longer
+/// than that, and what it had been about to take is another node's now.
+pub struct WhileHeld<D, H>(pub D, pub H);
+
+impl<D: Reserve, H: FnMut() -> bool> WhileHeld<D, H> {
+    fn disk(&mut self) -> Result<&mut D, String> {
+        if (self.1)() { Ok(&mut self.0) } else { Err("the lease was lost meanwhile: nothing more is taken".into()) }
+    }
+}
+
+impl<D: Reserve, H: FnMut() -> bool> Reserve for WhileHeld<D, H> {
+    fn register(&mut self, key: u64) -> Result<Answer, String> {
+        self.disk()?.register(key)
+    }
+
+    fn reserve(&mut self, key: u64) -> Result<Answer, String> {
+        self.disk()?.reserve(key)
+    }
+
+    fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String> {
+        self.disk()?.preempt(key, other)
+    }
+}
+
 pub struct Disk(File);
 
 impl Disk {
@@ -240,6 +264,26 @@ mod tests {
         // One that had registered and never reserved is taken out as well.
         lun.keys.insert(2);
         assert_eq!(claim(&mut Seen(&mut lun, false), 3, &NODES), Ok(vec!["alpha", "beta"]));
+    }
+
+    #[test]
+    fn one_that_stood_still_past_its_lease_takes_nothing_from_whoever_leads_now() {
+        for held in 0..6 {
+            let mut lun = Lun { keys: BTreeSet::from([2]), reserved: Some(2) };
+            let mut left = held;
+            let said = claim(
+                &mut WhileHeld(Seen(&mut lun, false), || {
+                    left -= 1;
+                    left >= 0
+                }),
+                1,
+                &NODES,
+            );
+            assert!(said.unwrap_err().contains("the lease was lost meanwhile"), "after {held} orders");
+            let taken = held >= 2; // its own key, then that of beta
+            assert_eq!(lun.keys.contains(&2), !taken, "after {held} orders");
+            assert_eq!(lun.reserved, Some(if taken { 1 } else { 2 }), "after {held} orders");
+        }
     }
 
     #[test]

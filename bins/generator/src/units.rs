@@ -407,7 +407,7 @@ fn disk_unit(names: &Names, n: usize, disk: &SharedDisk) -> String {
     format!(
         "{}[Unit]\nDescription=Disk {shown} of the group {group}\nDocumentation=man:hotspare-fence(8)\n{assert}After={gate}\n\
          StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{group}.service\nIgnoreOnIsolate=yes\n\n\
-         [Service]\nType=oneshot\nRemainAfterExit=yes\nSlice={}\nExecStart={BINDIR}/hotspare-fence claim {}\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nSlice={}\nExecStart={BINDIR}/hotspare-fence claim --group {group} {}\n\
          RuntimeDirectory=hotspare-disk/{group}-{}\nTimeoutStartSec=30\nTimeoutStopSec=5\nLimitCORE=0\n\
          CapabilityBoundingSet=CAP_SYS_ADMIN CAP_DAC_OVERRIDE\nNoNewPrivileges=yes\n{CONFINED}",
         header("Nobody else can write to the disk once this has started"),

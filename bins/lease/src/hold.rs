@@ -1,10 +1,9 @@
 //! `hold`: the gate of a script. The same timetable as hotspare-gate's, on a process tree instead of a slice.
 
 use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
-use hotspare_core::lease::Tenure;
-use hotspare_core::{Incarnation, Timetable};
+use hotspare_core::Incarnation;
 use hotspare_daemon::{Exit, Failure, clock};
-use hotspare_page::PageReader;
+use hotspare_page::{Standing, Tenancy};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -33,8 +32,11 @@ pub fn hold(group: &str, timeout: Option<u64>, command: &[String]) -> Result<Exi
     let signals = signals()?;
     let mut client = Client::leased().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let (epoch, life) = acquire(&mut client, &signals, group, timeout)?;
-    let page = PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::OsErr, error))?;
+    let mut tenancy = Tenancy::open(group).map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let mine = Incarnation { boot: number(&life.boot)?, nonce: number(&life.nonce)? };
+    if tenancy.life() != mine {
+        return Err(Failure::new(Exit::Unavailable, format!("lost the lease of {group} before the command was run")));
+    }
     let child = match command.split_first() {
         Some((program, rest)) => Some(start(group, epoch, program, rest)?),
         None => {
@@ -42,11 +44,11 @@ pub fn hold(group: &str, timeout: Option<u64>, command: &[String]) -> Result<Exi
             None
         }
     };
-    let over = watch(&page, mine, &client, &signals, child);
+    let over = watch(&mut tenancy, &client, &signals, child);
     if matches!(over, Over::Asked) {
         signal_all(&descendants(), Signal::SIGTERM);
         let end = clock::now().plus(GRACE);
-        while !descendants().is_empty() && !clock::now().any_past(end) && good(&page, mine) {
+        while !descendants().is_empty() && !clock::now().any_past(end) && good(&mut tenancy) {
             reap();
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -125,17 +127,15 @@ fn start(group: &str, epoch: u64, program: &str, rest: &[String]) -> Result<Pid,
     Ok(Pid::from_raw(i32::try_from(child.id()).expect("a pid")))
 }
 
-/// Whether the tenure is good until the kill of its timetable.
-fn good(page: &PageReader, mine: Incarnation) -> bool {
-    page.read().is_some_and(|Tenure { value, sent, lease, held }| {
-        held && value.incarnation == mine && !clock::now().any_past(sent.plus(Timetable::new(lease).kill()))
-    })
+/// Whether the kill of its timetable has not come.
+fn good(tenancy: &mut Tenancy) -> bool {
+    tenancy.look(clock::now()) != Standing::Over
 }
 
-fn watch(page: &PageReader, mine: Incarnation, client: &Client, signals: &SignalFd, child: Option<Pid>) -> Over {
+fn watch(tenancy: &mut Tenancy, client: &Client, signals: &SignalFd, child: Option<Pid>) -> Over {
     let mut connected = true;
     loop {
-        if !good(page, mine) {
+        if !good(tenancy) {
             return Over::Lost;
         }
         let socket =

@@ -16,7 +16,6 @@ mod report;
 use crate::buffer::{Buffer, Shared};
 use crate::clients::{Clients, Piece};
 use crate::disk::{Disk, Job, RING};
-use crate::lease::{Standing, Tenancy};
 use crate::peers::Line;
 use crate::progress::Progress;
 use crate::role::{self, Ask, Tell};
@@ -26,6 +25,7 @@ use hotspare_config::Config;
 use hotspare_control::Ask as Word;
 use hotspare_core::{Epoch, NodeId, NodeSet};
 use hotspare_daemon::{clock, notify};
+use hotspare_page::{Standing, Tenancy};
 use hotspare_volume::{Command, Event, Input, Request, Source, Task, ToPrimary, ToReplica, Volume, What};
 use hotspare_wire::volume::Message;
 use std::collections::{BTreeMap, HashMap};
@@ -493,13 +493,13 @@ impl Engine {
                 let reason = "the volume is served on this node already".into();
                 let _ = answer.send(Tell::Refused { reason });
             }
-            Ask::Serve => match Tenancy::open(&self.group, self.me) {
+            Ask::Serve => match Tenancy::open(&self.group) {
                 Ok(tenancy) => {
                     let since = self.now();
                     self.serving = Some(Serving { caller, answer, tenancy, since, held: false, promoted: false });
                     self.promote_when_told();
                 }
-                Err(reason) => drop(answer.send(Tell::Refused { reason })),
+                Err(why) => drop(answer.send(Tell::Refused { reason: why.to_string() })),
             },
         }
     }
@@ -523,13 +523,13 @@ impl Engine {
 
     /// How long until the lease may have to be acted on.
     fn until_step(&self) -> Duration {
-        self.serving.as_ref().map_or(TICK, |serving| serving.tenancy.until_step(true).min(TICK))
+        self.serving.as_ref().map_or(TICK, |serving| serving.tenancy.until_step(clock::now(), true).min(TICK))
     }
 
     /// The stop timetable (systemd.md): hold at 8/12, seal at 9/12, whatever anybody else does.
     fn watch_lease(&mut self) {
         let Some(serving) = &mut self.serving else { return };
-        let standing = serving.tenancy.look();
+        let standing = serving.tenancy.look(clock::now());
         if standing == Standing::Over {
             let _ = serving.answer.send(Tell::Refused { reason: "the lease is over".into() });
             return self.end_role("the lease is over");

@@ -15,15 +15,14 @@ mod queue;
 mod relay;
 mod ublk;
 
-use crate::lease::{Standing, Tenancy};
 use crate::nbd;
 use crate::role::{self, Ask, Tell};
 use crate::serve::{connect, receive};
 use crate::sockets::Post;
 use client::Stream;
 use hotspare_config::{Frontend, Volume};
-use hotspare_core::NodeId;
 use hotspare_daemon::{Exit, Failure, clock, journal, notify};
+use hotspare_page::{Standing, Tenancy};
 use kernel::Way;
 use nix::sys::signal::{SigSet, Signal};
 use relay::{Client, Order, Relay};
@@ -85,14 +84,14 @@ fn seal_one(post: &Post<Order>) -> usize {
 ///
 /// # Errors
 /// If it cannot be.
-pub fn hold(described: &Volume, (group, me): (&str, NodeId)) -> Result<Exit, Failure> {
+pub fn hold(described: &Volume, group: &str) -> Result<Exit, Failure> {
     let (volume, id, frontend) = (described.name.as_str(), described.id, described.frontend);
     let mut set = SigSet::empty();
     [Signal::SIGTERM, Signal::SIGINT].into_iter().for_each(|signal| set.add(signal));
     set.thread_block().map_err(Exit::OsErr.why("cannot handle signals"))?;
     journal::init();
     crate::steady();
-    let tenancy = Tenancy::open(group, me);
+    let tenancy = Tenancy::open(group);
     let tenancy = tenancy.map_err(|why| Failure::new(Exit::TempFail, format!("volume {volume}: {why}")))?;
     nothing_is_left(volume, id)?;
     if let Some(mount) = &described.mount
@@ -336,8 +335,9 @@ impl Holder {
 
     /// Reads the lease's page when it is time for the kill step, whether or not the engine is able to.
     fn follow(&self, mut tenancy: Tenancy) {
-        while tenancy.look() != Standing::Over {
-            clock::sleep_until(clock::now().boot + hotspare_core::time::nanos(tenancy.until_step(false)));
+        while tenancy.look(clock::now()) != Standing::Over {
+            let now = clock::now();
+            clock::sleep_until(now.boot + hotspare_core::time::nanos(tenancy.until_step(now, false)));
         }
         if !self.is(&self.stopping) {
             self.seal();

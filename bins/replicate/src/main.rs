@@ -10,7 +10,6 @@ mod create;
 mod disk;
 mod engine;
 mod holder;
-mod lease;
 mod leased;
 mod length;
 mod nbd;
@@ -55,8 +54,8 @@ fn main() -> ExitCode {
         match &args.act {
             Act::Serve { volume } => {
                 let (group, described) = described(&config, volume)?;
-                let me = identity::this_node(&config, args.node.as_deref())?;
-                holder::hold(described, (&group.name, me.id))
+                identity::this_node(&config, args.node.as_deref())?;
+                holder::hold(described, &group.name)
             }
             Act::Verify { volume } => serve::verify(&described(&config, volume)?.1.name),
             Act::Resize { volume } => serve::resize(described(&config, volume)?.1),

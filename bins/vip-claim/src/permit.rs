@@ -1,14 +1,13 @@
 //! Whether the address may be here now: always without a group, else only while the lease is safely held.
 
-use hotspare_core::lease::Tenure;
-use hotspare_core::{Incarnation, Stamp, Timetable};
+use hotspare_core::Stamp;
 use hotspare_daemon::{Exit, Failure};
-use hotspare_page::PageReader;
+use hotspare_page::{PageError, Standing, Tenancy};
 use std::time::Duration;
 
 pub enum Permit {
     Always,
-    Leased { page: PageReader, life: Incarnation, last: Tenure },
+    Leased(Tenancy),
 }
 
 impl Permit {
@@ -18,21 +17,18 @@ impl Permit {
     /// If this node does not hold the lease.
     pub fn new(group: Option<&str>) -> Result<Permit, Failure> {
         let Some(group) = group else { return Ok(Permit::Always) };
-        let page =
-            PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::Unavailable, error))?;
-        let not_held = || Failure::new(Exit::TempFail, format!("this node does not hold the lease of {group}"));
-        let last = page.read().filter(|tenure| tenure.held).ok_or_else(not_held)?;
-        Ok(Permit::Leased { page, life: last.value.incarnation, last })
+        Tenancy::open(group).map(Permit::Leased).map_err(|error| {
+            let exit = if matches!(error, PageError::NotHeld { .. }) { Exit::TempFail } else { Exit::Unavailable };
+            Failure::new(exit, error)
+        })
     }
 
     /// True until the first step of the stop timetable: from there on the gate takes the address off.
     pub fn allows(&mut self, now: Stamp) -> bool {
-        let Permit::Leased { page, life, last } = self else { return true };
-        if let Some(tenure) = page.read() {
-            *last = tenure;
+        match self {
+            Permit::Always => true,
+            Permit::Leased(tenancy) => tenancy.look(now) == Standing::Good,
         }
-        let begin_stop = last.sent.plus(Timetable::new(last.lease).begin_stop());
-        last.held && last.value.incarnation == *life && !now.any_past(begin_stop)
     }
 
     /// How long the kernel keeps an address that nobody prolongs.
@@ -40,7 +36,7 @@ impl Permit {
     pub fn lifetime(&self) -> Duration {
         match self {
             Permit::Always => Duration::from_secs(3),
-            Permit::Leased { last, .. } => Timetable::new(last.lease).address_lifetime(),
+            Permit::Leased(tenancy) => tenancy.timetable().address_lifetime(),
         }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! Layout: sixteen 64-bit words, a sequence lock in the second one (odd while a write is under way).
 
+mod tenancy;
+
 use hotspare_core::lease::Tenure;
 use hotspare_core::{Epoch, Incarnation, NodeId, Stamp, Value};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
+pub use tenancy::{Standing, Tenancy};
 
 /// Where the pages are: `/run/hotspare/GROUP.page`.
 pub const FOLDER: &str = "/run/hotspare";
@@ -40,6 +43,8 @@ pub enum PageError {
     Open { path: PathBuf, source: io::Error },
     #[error("{path} is not a lease page of this version of hotspare")]
     Foreign { path: PathBuf },
+    #[error("this node does not hold the lease of {group}")]
+    NotHeld { group: String },
 }
 
 struct Map(NonNull<AtomicU64>);
