@@ -248,6 +248,12 @@ impl World {
     }
 
     fn give_up(&mut self, node: usize, group: usize) {
+        let goes_on = self.nodes[node].stopped_until;
+        if self.now < goes_on && self.nodes[node].parts[group].lease.is_some() {
+            // It waits in the connection for one that was stopped; one that has to be started anew looks for itself.
+            let boot = self.nodes[node].boot;
+            return self.at(goes_on + 1, Happening::LookForFailures { node, group, boot });
+        }
         let gate_gone = self.nodes[node].parts[group].gate_gone().is_some();
         if !gate_gone {
             self.lease(node, group, Input::GiveUp);

@@ -8,7 +8,7 @@ use hotspare_core::message::Fenced;
 
 impl World {
     pub fn fence_config(&self, node: usize) -> Option<FenceConfig> {
-        let lease = self.profile.lease;
+        let lease = self.timetable(node).lease;
         let rank = u32::try_from(node).expect("few nodes");
         self.profile.fences.then(|| FenceConfig {
             silence: if self.profile.fence_votes { lease / 4 } else { lease / 2 },

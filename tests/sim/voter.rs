@@ -64,6 +64,13 @@ impl World {
                             self.ledger[group].note((1 - node, self.now), ballot, value, majority);
                         }
                     }
+                    if let FromVoter::Renewed { granted: true, credit: true, .. } = message
+                        && let Some((ballot, value)) = self.nodes[node].parts[group].register.accepted
+                    {
+                        // F3: what it accepted before the other was proven to be off is chosen by its voice alone, too.
+                        let majority = hotspare_core::majority(self.profile.voters);
+                        self.ledger[group].note((1 - node, self.now), ballot, value, majority);
+                    }
                     self.send(node, to, group, Body::FromVoter(message));
                 }
             }

@@ -221,7 +221,8 @@ impl Lease {
             }
             Phase::Held(held) => {
                 let before = held.tenure.sent;
-                let Some(chosen) = held.on_accepted(from, ballot, (lease, credit), majority) else { return };
+                let chosen = held.on_accepted(self.now, (from, ballot), (lease, credit), majority);
+                let Some(chosen) = chosen else { return };
                 let changed = held.tenure.value.copies != chosen.copies;
                 held.set_is_chosen(chosen);
                 let tenure = held.tenure;

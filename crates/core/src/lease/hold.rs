@@ -131,8 +131,8 @@ impl Held {
     /// it renews as well, from when it was sent first (H2).
     pub fn on_accepted(
         &mut self,
-        from: NodeId,
-        ballot: Ballot,
+        now: Stamp,
+        (from, ballot): (NodeId, Ballot),
         (lease, credit): (Duration, bool),
         majority: usize,
     ) -> Option<Value> {
@@ -141,14 +141,19 @@ impl Held {
         let granted = refresh.on_accepted(from, lease, credit, majority)?;
         let accept = self.refresh.take()?.accept?;
         if accept.first_sent.both_past(self.tenure.sent) {
-            self.renewed(accept.first_sent, granted);
+            self.renewed(now, accept.first_sent, granted);
             self.round = None; // it was sent before, and its answers would turn the time back
         }
         Some(accept.value)
     }
 
-    /// A majority has granted what was sent at `sent`.
-    fn renewed(&mut self, sent: Stamp, lease: Duration) {
+    /// A majority has granted what was sent at `sent`. Where a shorter lease has come into force, and the answers were slow, that
+    /// may be over before it begins: what was granted before still stands (decision 0038), and the next attempt is soon.
+    pub fn renewed(&mut self, now: Stamp, sent: Stamp, lease: Duration) {
+        let late = |sent: Stamp, lease| now.any_past(sent.plus(Timetable::new(lease).begin_stop()));
+        if late(sent, lease) && !late(self.tenure.sent, self.tenure.lease) {
+            return;
+        }
         self.tenure = Tenure { sent, lease, ..self.tenure };
         self.attempts = 0;
     }
@@ -252,7 +257,7 @@ impl Lease {
     }
 
     pub(super) fn on_renewed_held(&mut self, from: NodeId, round: (u64, bool), granted: Option<Duration>) {
-        let majority = self.majority();
+        let (majority, now) = (self.majority(), self.now);
         let Phase::Held(held) = &mut self.phase else { return };
         if granted.is_none() {
             held.stale.insert(from);
@@ -261,8 +266,8 @@ impl Lease {
         }
         let Some(current) = &mut held.round else { return };
         let Some(lease) = current.on_ack(from, round, granted, majority) else { return };
-        let sent = if taken_out(Fault::CountFromAnswer) { self.now } else { current.sent };
-        held.renewed(sent, lease);
+        let sent = if taken_out(Fault::CountFromAnswer) { now } else { current.sent };
+        held.renewed(now, sent, lease);
         let tenure = held.tenure;
         self.out.push(Command::Publish(tenure));
     }

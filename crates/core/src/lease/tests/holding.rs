@@ -1,6 +1,7 @@
 //! Renewing, and not believing for too long (H2, H3, H6, H8); what a restarted client takes up.
 
 use super::desk::*;
+use crate::lease::hold::Held;
 use crate::lease::{CLAIM_TIMEOUT, Command, Ended, Event, Input, Lease, PhaseName, Tenure, Why, YIELD_AGAIN};
 use crate::message::{FromVoter, Pause, PeerMessage, Refusal, Sent, ToVoter};
 use crate::voter::{Memory, Voter};
@@ -54,6 +55,23 @@ fn the_shortest_lease_of_the_majority_counts() {
     }
     let tenure = desk.published(A).unwrap();
     assert_eq!((tenure.sent, tenure.lease), (at(1000 + sent), shorter));
+}
+
+#[test]
+fn a_shorter_lease_that_is_over_before_it_begins_does_not_end_a_longer_one() {
+    let (long, short) = (Duration::from_secs(60), Duration::from_millis(500));
+    let value = crate::Value::tenure(Epoch(1), A, crate::Incarnation { boot: 1, nonce: 1 });
+    let mut held = Held::new(Tenure { value, sent: at(0), lease: long, held: true }, at(0));
+    held.renewed(at(5400), at(5000), short);
+    assert_eq!(
+        (held.tenure.sent, held.tenure.lease),
+        (at(0), long),
+        "the answers took longer than the first step of it"
+    );
+    held.renewed(at(10_100), at(10_000), short);
+    assert_eq!((held.tenure.sent, held.tenure.lease), (at(10_000), short), "it is in force from here on");
+    held.renewed(at(10_600), at(10_200), short);
+    assert_eq!(held.tenure.sent, at(10_200), "late, and later than what there was");
 }
 
 #[test]
