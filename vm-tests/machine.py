@@ -13,6 +13,14 @@ import time
 from contextlib import contextmanager
 
 
+def until(check, timeout: float):
+    """Asks `check` for what it waits for until it has it, for at most so many seconds: nothing tells of it across a namespace border."""
+    deadline = time.monotonic() + timeout
+    while (found := check()) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
 class RequestedAssertionFailed(Exception):
     """A command of the scenario did not end as it had to."""
 
@@ -90,15 +98,16 @@ class Machine:
         return output
 
     def _until(self, what: str, check, timeout: float):
-        """Polls `check` (there is no event to wait for across a namespace border) until it answers."""
-        deadline = time.monotonic() + timeout
         last = ""
-        while time.monotonic() < deadline:
-            done, last = check()
-            if done:
-                return last
-            time.sleep(0.05)
-        raise RequestedAssertionFailed(f"{self.name}: {what}: not within {timeout} s; last seen: {last}")
+
+        def done():
+            nonlocal last
+            well, last = check()
+            return last if well else None
+
+        if until(done, timeout) is None:
+            raise RequestedAssertionFailed(f"{self.name}: {what}: not within {timeout} s; last seen: {last}")
+        return last
 
     def wait_until_succeeds(self, command: str, timeout: int = 30) -> str:
         def check():

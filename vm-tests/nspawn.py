@@ -18,7 +18,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from machine import Log, Machine, MachineError
+from machine import Log, Machine, MachineError, until
 
 CGROUPS = Path("/sys/fs/cgroup")
 # One address block for each network (RFC 5737, RFC 3849); machines are numbered in sorted order.
@@ -108,20 +108,24 @@ class Nspawn(Machine):
 
     def _leader(self) -> int:
         """The pid of the node's process 1: the child of systemd-nspawn that reached the boot."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            if self.process and self.process.poll() is not None:
-                break
-            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-            for child in children:
-                try:
-                    if os.readlink(f"/proc/{child}/exe").endswith("/systemd/systemd"):
-                        sh("nsenter", "-t", child, "-a", "test", "-S", "/run/systemd/private")
-                        return int(child)
-                except (OSError, MachineError):
-                    continue
-            time.sleep(0.02)
-        raise MachineError(f"{self.name} did not boot (systemd-nspawn: {self.process.poll()}):\n{self.console.read_text(errors='replace')[-2000:]}")
+        found = until(self._booted_child, 20)
+        if not found:
+            raise MachineError(f"{self.name} did not boot (systemd-nspawn: {self.process.poll()}):\n{self.console.read_text(errors='replace')[-2000:]}")
+        return found
+
+    def _booted_child(self) -> int | None:
+        """0: there will be none."""
+        assert self.process
+        if self.process.poll() is not None:
+            return 0
+        for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            try:
+                if os.readlink(f"/proc/{child}/exe").endswith("/systemd/systemd"):
+                    sh("nsenter", "-t", child, "-a", "test", "-S", "/run/systemd/private")
+                    return int(child)
+            except (OSError, MachineError):
+                continue
+        return None
 
     def run(self, command: str, timeout: float | None) -> tuple[int, str]:
         script = f"set -euo pipefail; {command}"

@@ -25,7 +25,7 @@ pub fn inject(world: &mut World) {
         5 => one_way(world, victim),
         6 => restart_lease(world, victim),
         7 | 8 => restart_voter(world, any),
-        9 => sleep(world, victim, lease),
+        9 => suspend(world, victim, lease),
         10 => stop_process(world, victim, lease),
         11 | 12 => ask(world, any, group),
         13 => kill_gate(world, victim, group),
@@ -116,7 +116,7 @@ fn restart_time(world: &mut World) -> u64 {
 
 /// Suspend: the boot clock runs on, the raw one stops, nothing executes. What ran is frozen meanwhile and must be gone
 /// when the machine wakes up: the gate looks before anything else does.
-fn sleep(world: &mut World, node: usize, lease: u64) {
+fn suspend(world: &mut World, node: usize, lease: u64) {
     let (now, span) = (world.now, world.rng.below(lease * 3));
     let wakes = now.max(world.nodes[node].asleep_until) + span;
     if still(world, node, wakes) {

@@ -390,7 +390,7 @@ impl World {
 
     pub fn gate_looks(&mut self, node: usize, group: usize, serial: u64) {
         if self.now < self.nodes[node].asleep_until {
-            return; // it looks when it wakes up: see `faults::sleep`
+            return; // it looks when it wakes up: see `faults::suspend`
         }
         let Some(gate) = self.nodes[node].parts[group].gate.filter(|gate| gate.serial == serial) else { return };
         if !self.nodes[node].gate_must_kill(group, self.now) {

@@ -69,6 +69,7 @@ let
         pkgs.netcat
         pkgs.nftables
         pkgs.strace
+        pkgs.tcpdump
       ];
     };
 

@@ -155,6 +155,8 @@ fn who_asks_for_what_cannot_be_is_told_what_can() {
         (&["on", "beta"], 78, "\"beta\" has no `fence` in the configuration"),
         (&["off", "gamma"], 78, "it has: alpha, beta, witness"),
         (&["off"], 64, "NODE"),
+        (&["claim", "--group", "nobody-holds-this", "/dev/null"], 1, "cannot open the lease page"),
+        (&["claim", "/dev/null"], 1, "no block device"),
     ] {
         let (found, text) = bench.fence(arguments);
         assert_eq!(found, status, "{arguments:?}: {text}");

@@ -3,7 +3,7 @@
 use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
 use hotspare_core::Incarnation;
 use hotspare_daemon::{Exit, Failure, clock};
-use hotspare_page::{Standing, Tenancy};
+use hotspare_page::{PageReader, Standing, Tenancy};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -32,27 +32,12 @@ pub fn hold(group: &str, timeout: Option<u64>, command: &[String]) -> Result<Exi
     let signals = signals()?;
     let mut client = Client::leased().map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let (epoch, life) = acquire(&mut client, &signals, group, timeout)?;
-    let mut tenancy = Tenancy::open(group).map_err(|error| Failure::new(Exit::Unavailable, error))?;
     let mine = Incarnation { boot: number(&life.boot)?, nonce: number(&life.nonce)? };
-    if tenancy.life() != mine {
-        return Err(Failure::new(Exit::Unavailable, format!("lost the lease of {group} before the command was run")));
-    }
-    let child = match command.split_first() {
-        Some((program, rest)) => Some(start(group, epoch, program, rest)?),
-        None => {
-            println!("holding {group} in epoch {epoch}");
-            None
-        }
+    let page = PageReader::open(&hotspare_page::path(group)).map_err(|error| Failure::new(Exit::OsErr, error))?;
+    let over = match Tenancy::on(page).filter(|tenancy| tenancy.life() == mine) {
+        Some(mut tenancy) => work(&mut tenancy, &client, &signals, (group, epoch), command)?,
+        None => Over::Lost, // between the answer and this; it is proven below all the same
     };
-    let over = watch(&mut tenancy, &client, &signals, child);
-    if matches!(over, Over::Asked) {
-        signal_all(&descendants(), Signal::SIGTERM);
-        let end = clock::now().plus(GRACE);
-        while !descendants().is_empty() && !clock::now().any_past(end) && good(&mut tenancy) {
-            reap();
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
     let how = if matches!(over, Over::Lost) { How::Expired } else { How::Stopped };
     kill_all();
     let _ = client.send(&Ask::Emptied { group: group.into(), proof: Proof { life, how } });
@@ -64,6 +49,33 @@ pub fn hold(group: &str, timeout: Option<u64>, command: &[String]) -> Result<Exi
             Err(Failure::new(Exit::Unavailable, format!("lost the lease of {group}; the command was killed")))
         }
     }
+}
+
+/// Runs the command for as long as the lease is held.
+fn work(
+    tenancy: &mut Tenancy,
+    client: &Client,
+    signals: &SignalFd,
+    (group, epoch): (&str, u64),
+    command: &[String],
+) -> Result<Over, Failure> {
+    let child = match command.split_first() {
+        Some((program, rest)) => Some(start(group, epoch, program, rest)?),
+        None => {
+            println!("holding {group} in epoch {epoch}");
+            None
+        }
+    };
+    let over = watch(tenancy, client, signals, child);
+    if matches!(over, Over::Asked) {
+        signal_all(&descendants(), Signal::SIGTERM);
+        let end = clock::now().plus(GRACE);
+        while !descendants().is_empty() && !clock::now().any_past(end) && good(tenancy) {
+            reap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Ok(over)
 }
 
 fn number(text: &str) -> Result<u64, Failure> {

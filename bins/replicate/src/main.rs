@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         match &args.act {
             Act::Serve { volume } => {
                 let (group, described) = described(&config, volume)?;
-                identity::this_node(&config, args.node.as_deref())?;
+                identity::this_node(&config, args.node.as_deref())?; // else it would seem to lead elsewhere
                 holder::hold(described, &group.name)
             }
             Act::Verify { volume } => serve::verify(&described(&config, volume)?.1.name),

@@ -85,6 +85,16 @@ mod tests {
     use super::*;
     use crate::clock;
 
+    /// No test can suspend the machine; the kernel says by which clock a timer goes (timerfd.c, `show_fdinfo`).
+    #[test]
+    fn it_goes_by_the_clock_that_counts_a_suspend_and_to_a_time_and_not_for_one() {
+        let timer = Timer::new().unwrap();
+        timer.set(clock::now().boot + 3_600_000_000_000).unwrap();
+        let said = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", timer.as_fd().as_raw_fd())).unwrap();
+        assert!(said.contains("clockid: 7\n"), "not CLOCK_BOOTTIME: {said}");
+        assert!(said.contains("settime flags: 01\n"), "not TFD_TIMER_ABSTIME: {said}");
+    }
+
     #[test]
     fn it_rings_when_it_is_time_and_not_before_also_when_set_anew() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
