@@ -208,6 +208,8 @@ fn store_failure(error: StoreError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hotspare_core::message::{FromVoter, ToVoter};
+    use hotspare_core::{Ballot, Epoch, Incarnation, Value};
 
     fn opened(folder: &Path, boot: u64) -> Seat {
         let config = Config::parse("forced.kdl", include_str!("../../../kdl-examples/forced.kdl")).unwrap();
@@ -230,5 +232,40 @@ mod tests {
         );
         assert_eq!(seat.store.kept.era, config.forced.unwrap().count);
         assert!(waits(&opened(folder.path(), 2)), "a restart does not forget it");
+    }
+
+    /// The voter accepts a value of alpha's one life under another ballot, and everything is kept that has to be.
+    fn accepts(seat: &mut Seat, now: Stamp, counter: u64) {
+        let alpha = NodeId::of("alpha");
+        let ballot = Ballot { counter, node: alpha, nonce: 0 };
+        let value = Value::tenure(Epoch(1), alpha, Incarnation { boot: 1, nonce: 1 });
+        let Role::Voting(voter) = &mut seat.role else { panic!("it votes") };
+        for command in voter.handle(now, alpha, ToVoter::Accept { ballot, value }) {
+            match command {
+                VoterCommand::Persist(register) => seat.persist(now, register).unwrap(),
+                VoterCommand::Remember(memory) => seat.remember(&memory),
+                VoterCommand::Reply { message, .. } => assert!(matches!(message, FromVoter::Accepted { .. })),
+            }
+        }
+    }
+
+    #[test]
+    fn a_register_goes_on_saying_the_longer_lease_while_it_is_owed() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::parse("three-node.kdl", include_str!("../../../kdl-examples/three-node.kdl")).unwrap();
+        let (me, mut group) = (config.node("alpha").unwrap(), config.groups[0].clone());
+        let mut store = Store::open(folder.path(), &group.name, &format!("alpha\0{}", config.cluster)).unwrap();
+        store.write(Kept { stage: Stage::Joined, boot: 2, ..Kept::default() }).unwrap();
+        let open = |group: &Group| Seat::open(&config, me, group, (folder.path(), folder.path()), 2).unwrap();
+        let [long, short] = [60, 2].map(Duration::from_secs);
+        let now = clock::now();
+        group.timetable = Timetable::new(long);
+        accepts(&mut open(&group), now, 1);
+        group.timetable = Timetable::new(short); // another configuration, and the voter is restarted
+        let mut seat = open(&group);
+        accepts(&mut seat, now.plus(short), 2);
+        assert_eq!(seat.store.kept.lease, long, "after a power cut now it would have to wait as long");
+        accepts(&mut seat, now.plus(long), 3);
+        assert_eq!(seat.store.kept.lease, short, "what was longer is over");
     }
 }
