@@ -21,7 +21,7 @@ with subtest("what claims the address wakes up before the gate does: it tells no
     beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'")
     # One line for each announcement: the kernel's own answers are to one machine.
     told = "arp[6:2] = 2 and ether broadcast and arp src host 192.0.2.100"
-    client.succeed(f"systemd-run -q --unit=told -p StandardOutput=file:/tmp/told tcpdump -Ulnei eth1 '{told}'")
+    client.succeed(f"systemd-run -q --unit=told -p StandardOutput=file:/tmp/told -p StandardError=journal tcpdump -Ulnei eth1 '{told}'")
     client.wait_until_succeeds("journalctl -u told | grep 'listening on'")
     mac = {node: node.succeed("ip -o link show eth1 | sed -E 's/.*ether ([^ ]*).*/\\1/'").strip() for node in (alpha, beta)}
     beta.succeed("systemctl kill -s STOP --kill-whom=main cluster-lease.service")
