@@ -3,13 +3,54 @@
 use hotspare_core::voter::{Grant, Memory};
 use hotspare_core::{Epoch, Incarnation, NodeId, Stamp, Value};
 use serde_json::{Value as Json, json};
-use std::path::Path;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 
 /// A boot, and the voters (their digest): what was owed to a majority of others is not known exactly any more.
 pub type Life = (u64, u64);
 
-/// Puts the volatile part into /run: an atomic rename, no sync.
-pub fn remember(path: &Path, (boot, voters): Life, memory: &Memory) {
+/// The file of one voter.
+pub struct Notes {
+    path: PathBuf,
+    pub life: Life,
+    /// It could not be written last time: said once, not with every renewal.
+    lost: Cell<bool>,
+}
+
+impl Notes {
+    #[must_use]
+    pub fn new(path: PathBuf, life: Life) -> Notes {
+        Notes { path, life, lost: Cell::new(false) }
+    }
+
+    /// Puts the volatile part into /run: an atomic rename, no sync.
+    pub fn keep(&self, memory: &Memory) {
+        let (fresh, path) = (self.path.with_extension("new"), self.path.display());
+        let written =
+            std::fs::write(&fresh, text(self.life, memory)).and_then(|()| std::fs::rename(&fresh, &self.path));
+        match written {
+            Ok(()) if self.lost.replace(false) => tracing::info!("{path} is written again"),
+            Ok(()) => {}
+            Err(error) => {
+                // Without memory the next start of this daemon waits out a whole lease, which is safe.
+                let _ = std::fs::remove_file(&self.path);
+                if !self.lost.replace(true) {
+                    tracing::warn!(
+                        "cannot write {path} ({error}); a restart of the arbiter will wait for a whole lease"
+                    );
+                }
+            }
+        }
+    }
+
+    /// What [`Notes::keep`] wrote in this boot; `None` if it is not there or not whole.
+    #[must_use]
+    pub fn recall(&self) -> Option<Memory> {
+        recall(&self.path, self.life)
+    }
+}
+
+fn text((boot, voters): Life, memory: &Memory) -> String {
     let value = |value: &Value| {
         json!([
             value.epoch.0.to_string(),
@@ -25,18 +66,10 @@ pub fn remember(path: &Path, (boot, voters): Life, memory: &Memory) {
     });
     let (quarantine, forced) = (memory.quarantine.as_ref().map(stamp), memory.forced.as_ref().map(stamp));
     let released = memory.released.as_ref().map(value);
-    let text = json!({"boot": boot.to_string(), "voters": voters.to_string(), "grant": grant, "released": released, "quarantine": quarantine, "forced": forced, "credit": memory.credit, "fellow_boot": memory.fellow_boot.to_string()});
-    let text = text.to_string();
-    let fresh = path.with_extension("new");
-    if std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path)).is_err() {
-        // Without memory the next start of this daemon waits out a whole lease, which is safe.
-        let _ = std::fs::remove_file(path);
-        tracing::warn!("cannot write {}; a restart of the arbiter will wait for a whole lease", path.display());
-    }
+    json!({"boot": boot.to_string(), "voters": voters.to_string(), "grant": grant, "released": released, "quarantine": quarantine, "forced": forced, "credit": memory.credit, "fellow_boot": memory.fellow_boot.to_string()}).to_string()
 }
 
-/// What [`remember`] wrote in this boot; `None` if it is not there or not whole.
-pub fn recall(path: &Path, (boot, voters): Life) -> Option<Memory> {
+fn recall(path: &Path, (boot, voters): Life) -> Option<Memory> {
     let json: Json = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     let number = |json: &Json| json.as_str()?.parse::<u64>().ok();
     if number(&json["boot"])? != boot || number(&json["voters"])? != voters {
@@ -91,7 +124,7 @@ mod tests {
             credit: true,
             fellow_boot: u64::MAX - 4,
         };
-        remember(&path, (9, 1), &memory);
+        Notes::new(path.clone(), (9, 1)).keep(&memory);
         assert_eq!(recall(&path, (9, 1)), Some(memory));
         assert_eq!(recall(&path, (10, 1)), None);
         assert_eq!(recall(&path, (9, 2)), None);

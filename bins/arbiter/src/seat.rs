@@ -1,6 +1,6 @@
 //! The voter's seat in one group: its register on disk, its memory in /run, and whether it votes yet.
 
-use crate::memory::{Life, recall, remember};
+use crate::memory::Notes;
 use crate::store::{Kept, Store, StoreError};
 use hotspare_config::{Config, Group, Node};
 use hotspare_core::id::fnv1a;
@@ -10,7 +10,7 @@ use hotspare_core::timetable::LEASE_MAX;
 use hotspare_core::voter::{Memory, Register, Voter, VoterCommand};
 use hotspare_core::{NodeId, Stamp, Timetable};
 use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, record};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// What a voter does in a group.
@@ -24,8 +24,7 @@ pub struct Seat {
     pub group: Group,
     pub role: Role,
     pub store: Store,
-    memory_path: PathBuf,
-    life: Life,
+    notes: Notes,
     era: u32,
     /// Until both clocks are here, a majority that an operator has just replaced may have a lease running.
     forced: Option<Stamp>,
@@ -49,7 +48,6 @@ impl Seat {
     ) -> Result<Seat, Failure> {
         let owner = format!("{}\0{}", me.name, config.cluster);
         let store = Store::open(state, &group.name, &owner).map_err(store_failure)?;
-        let memory_path = run.join(format!("{}.json", group.name));
         let era = config.era();
         let anew = config.forced.as_ref().is_some_and(|forced| forced.lost.contains(&me.name)) && store.kept.era < era;
         // What a node that was lost for good promised before that counts no more: it joins anew (decision 0015).
@@ -57,19 +55,20 @@ impl Seat {
         let mut voters = config.voter_ids();
         voters.sort_unstable();
         let digest = fnv1a(&voters.iter().flat_map(|voter| voter.0.to_be_bytes()).collect::<Vec<_>>());
+        let notes = Notes::new(run.join(format!("{}.json", group.name)), (boot, digest));
         let wait = Timetable::new(LEASE_MAX).quarantine(); // the lease of a former configuration may have been longer
         let unjoined = if stage == Stage::Joined { Stage::Fresh } else { stage };
         let mut joining = Joining::new(me.id, &voters, unjoined, (clock::now(), wait), (boot, clock::seed()));
         let fellow = voters.iter().copied().find(|voter| config.fence_votes() && *voter != me.id);
-        let returns = fellow.is_some() && stage == Stage::Joined && recall(&memory_path, (boot, digest)).is_none();
+        let returns = fellow.is_some() && stage == Stage::Joined && notes.recall().is_none();
         if fellow.is_some() {
             joining = joining.waits_for_all(returns.then_some(store.kept.register));
         }
         let owed = Timetable::new(store.kept.lease.max(group.timetable.lease));
         // What others have granted is bounded by now, not by the beginning of this machine's boot.
         let forced = (store.kept.era < era).then(|| clock::now().plus(owed.quarantine()));
-        let (group, life, role) = (group.clone(), (boot, digest), Role::Joining(Box::new(joining)));
-        let mut seat = Seat { group, role, store, memory_path, life, era, forced, fellow, owed_until: None };
+        let (group, role) = (group.clone(), Role::Joining(Box::new(joining)));
+        let mut seat = Seat { group, role, store, notes, era, forced, fellow, owed_until: None };
         if returns {
             seat.owed_until = Some(seat.quarantine(owed));
             let kept = Kept { boot, lease: owed.lease, ..seat.store.kept };
@@ -83,7 +82,7 @@ impl Seat {
     /// When everything is over that a former life of this voter may have granted and forgotten.
     fn quarantine(&self, owed: Timetable) -> Stamp {
         let now = clock::now();
-        if self.store.kept.boot == self.life.0 {
+        if self.store.kept.boot == self.notes.life.0 {
             return now.plus(owed.quarantine());
         }
         // A new boot: no lease is older than it. Where its beginning is not known, now is late enough.
@@ -102,11 +101,15 @@ impl Seat {
     /// Restart of a voter (lease.md 4.4): the same boot and a readable memory know exactly what is owed; anything else has
     /// to wait until every lease that might have been granted is over.
     fn take_up_vote(&mut self, owed: Timetable) -> Result<Voter, Failure> {
-        let memory = recall(&self.memory_path, self.life);
+        let memory = self.notes.recall();
         let quarantine = memory.is_none().then(|| self.quarantine(owed));
         // A lease as long as any that may still be owed: it is lowered when the next value is accepted.
-        let kept =
-            Kept { boot: self.life.0, lease: owed.lease, era: self.era.max(self.store.kept.era), ..self.store.kept };
+        let kept = Kept {
+            boot: self.notes.life.0,
+            lease: owed.lease,
+            era: self.era.max(self.store.kept.era),
+            ..self.store.kept
+        };
         let memory = memory.unwrap_or_default();
         let memory = Memory { forced: self.forced.or(memory.forced), ..memory };
         let mut voter = Voter::new(self.candidates(), self.group.timetable, (kept.register, memory), quarantine);
@@ -114,7 +117,7 @@ impl Seat {
             voter = voter.with_fence_vote(fellow, None);
         }
         // The memory first: a life that ends in between is in the old era still, and waits again.
-        remember(&self.memory_path, self.life, voter.memory());
+        self.notes.keep(voter.memory());
         if kept != self.store.kept {
             let failed = Exit::IoErr.why("cannot write a register");
             self.store.write(kept).map_err(failed)?;
@@ -128,7 +131,7 @@ impl Seat {
     /// If the register cannot be written.
     pub fn keep(&mut self, stage: Stage, register: Register) -> Result<(), Failure> {
         let lease = self.owed_until.map_or(self.group.timetable.lease, |_| self.store.kept.lease);
-        let kept = Kept { register, stage, boot: self.life.0, lease, era: self.era };
+        let kept = Kept { register, stage, boot: self.notes.life.0, lease, era: self.era };
         self.store.write(kept).map_err(Exit::IoErr.why("cannot write a register; this voter stops"))?;
         if stage != Stage::Joined {
             return Ok(());
@@ -138,7 +141,7 @@ impl Seat {
         if let (Some(fellow), Role::Joining(joining)) = (self.fellow, &self.role) {
             voter = voter.with_fence_vote(fellow, joining.boot_of(fellow));
         }
-        remember(&self.memory_path, self.life, voter.memory());
+        self.notes.keep(voter.memory());
         self.role = Role::Voting(Box::new(voter));
         let epoch = register.accepted.map_or(0, |(_, value)| value.epoch.0);
         let message = match epoch {
@@ -155,16 +158,16 @@ impl Seat {
     #[must_use]
     pub fn recall(&mut self, question: &Fellow) -> Option<Fellow> {
         match &mut self.role {
-            Role::Joining(joining) => Joining::answer(joining.known(), self.life.0, question),
+            Role::Joining(joining) => Joining::answer(joining.known(), self.notes.life.0, question),
             Role::Voting(voter) => {
                 if let Fellow::Recall { boot, .. } = question {
                     for command in voter.fellow_returned(*boot) {
                         if let VoterCommand::Remember(memory) = command {
-                            remember(&self.memory_path, self.life, &memory);
+                            self.notes.keep(&memory);
                         }
                     }
                 }
-                Joining::answer((Stage::Joined, *voter.register()), self.life.0, question)
+                Joining::answer((Stage::Joined, *voter.register()), self.notes.life.0, question)
             }
         }
     }
@@ -184,7 +187,7 @@ impl Seat {
     }
 
     pub fn remember(&self, memory: &Memory) {
-        remember(&self.memory_path, self.life, memory);
+        self.notes.keep(memory);
     }
 
     /// Boot-clock time at which something is due.

@@ -148,6 +148,8 @@ fn prove(args: &Args, how: How, refused: bool) -> Result<Exit, Failure> {
         return unclaim(group);
     }
     let proof = Proof { life, how };
+    // Where /run is full the proof stays owed, and this node out of the way: it could open no gate. Told of all the same, it took leases
+    // that nobody used (the simulator found it).
     write(&file(group, "proof"), &proof)?;
     let word = if killed { "; what was still running was killed" } else { "" };
     let message = format!("{group}: proven: nothing of the role runs here, its addresses are gone{word}");

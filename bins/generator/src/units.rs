@@ -244,8 +244,8 @@ fn prove(names: &Names) -> String {
     let addresses: String = names.0.addresses.iter().map(|a| format!(" --address {}@{}", a.net, a.interface)).collect();
     format!(
         "{}[Unit]\nDescription=Prove that nothing of the group {} runs here\nDocumentation=man:hotspare-gate(8)\n\
-         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nNotifyAccess=main\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\nSlice=hotspare.slice\n\
-         ExecStart={BINDIR}/hotspare-gate {}{addresses} --act prove\nOOMScoreAdjust=-1000\n\
+         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Service]\nType=oneshot\nNotifyAccess=main\nRestart=on-failure\nRestartMode=direct\nRestartSec=20ms\n\
+         RestartSteps=6\nRestartMaxDelaySec=2\nSlice=hotspare.slice\nExecStart={BINDIR}/hotspare-gate {}{addresses} --act prove\nOOMScoreAdjust=-1000\n\
          RuntimeDirectory=hotspare-gate\nRuntimeDirectoryPreserve=yes\nRuntimeDirectoryMode=0755\n",
         header("Kills what is left of the role, and writes down that nothing is"),
         names.name(),

@@ -93,6 +93,7 @@ fn look_at(config: &Config, me: &Node, report: &mut Report) {
     host::clocks(report);
     host::pauses(config, report);
     host::disk(config, me, report);
+    host::run_folder(report);
     host::watchdog(report);
     host::firewall(config, report);
     cluster::daemons(config, me, report);

@@ -12,7 +12,7 @@ use hotspare_core::lease::Tenure;
 use hotspare_core::{Epoch, Incarnation, NodeId, Stamp, Value};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,10 @@ impl PageWriter {
         if length != 0 && length != BYTES as u64 {
             return Err(PageError::Foreign { path: path.to_owned() });
         }
-        file.set_len(BYTES as u64).map_err(open)?;
+        if length == 0 {
+            // Written, not only made long: where /run is full that is an error now, and not a signal at the first store.
+            (&file).write_all(&[0; BYTES]).map_err(open)?;
+        }
         let map = Map::new(&file, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE).map_err(open)?;
         match map.word(0).load(Ordering::Acquire) {
             0 => {}

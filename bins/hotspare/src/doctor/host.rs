@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const SYSTEMD_MIN: u32 = 254;
 /// The largest datagram and its headers.
 const MTU_MIN: u32 = 1280;
+/// What /run should have left, in bytes: a page for each of a few files, many times over.
+const RUN_MIN: u64 = 1 << 20;
 /// Writes that are timed.
 const WRITES: usize = 20;
 /// How long pauses are looked for.
@@ -189,6 +191,18 @@ pub fn disk(config: &Config, me: &Node, report: &mut Report) {
             report.warn("disk", "run as root, to time the writes of the arbiter");
         }
         Err(error) => report.bad("disk", format!("the arbiter cannot write to {}: {error}", folder.display())),
+    }
+}
+
+/// Where gates, lease clients and voters keep what has to survive their own restart.
+pub fn run_folder(report: &mut Report) {
+    let Ok(found) = nix::sys::statvfs::statvfs("/run") else { return };
+    let left = found.blocks_available() * found.fragment_size();
+    if left < RUN_MIN {
+        let text = format!("{} KiB are left: no gate can open here, so no role can be taken; make room", left >> 10);
+        report.bad("/run", text);
+    } else {
+        report.fine("/run", format!("{} MiB are left", left >> 20));
     }
 }
 
