@@ -1,0 +1,2 @@
+# The cluster as it is.
+{ }
