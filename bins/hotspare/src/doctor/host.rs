@@ -199,7 +199,10 @@ pub fn run_folder(report: &mut Report) {
     let Ok(found) = nix::sys::statvfs::statvfs("/run") else { return };
     let left = found.blocks_available() * found.fragment_size();
     if left < RUN_MIN {
-        let text = format!("{} KiB are left: no gate can open here, so no role can be taken; make room", left >> 10);
+        let text = format!(
+            "{} KiB are left: where there are none no gate can open, and no role is taken; make room",
+            left >> 10
+        );
         report.bad("/run", text);
     } else {
         report.fine("/run", format!("{} MiB are left", left >> 20));
