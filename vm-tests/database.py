@@ -37,19 +37,25 @@ class Database:
         self.client, self.nodes = client, (first, *others)
         first.fill_data(f"install -d -o postgres /srv/new && su postgres -c '{INITDB}'", "/srv/new")
 
-    def begin(self) -> None:
-        """All machines run. The disk becomes a volume, and the client commits from now on."""
+    def begin(self, log: str = "") -> None:
+        """All machines run. The disk becomes a volume, and the client commits from now on. `log`: a disk of `first` for the database's log,
+        which becomes the volume `log`."""
+        volumes = ["data", *(["log"] if log else [])]
+        services = " ".join(f"hotspare-replicate@{volume}" for volume in volumes)
         for node in self.nodes:
             node.copy_text("/etc/systemd/system/db.service", DB)
-            node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data")
+            node.succeed(f"systemctl daemon-reload; systemctl stop {services}")
         self.client.copy_text("/root/commits", COMMITS)
         self.client.succeed("touch /var/lib/acknowledged")
         first, *others = self.nodes
+        if log:
+            first.succeed("hotspare-replicate create log --first --format xfs")
+            first.succeed(f"mkdir /tmp/data /tmp/log; mount /dev/vdb /tmp/data; mount {log} /tmp/log; mv /tmp/data/db/pg_wal/* /tmp/log; chown postgres: /tmp/log; chmod 700 /tmp/log; umount /tmp/data /tmp/log")
         first.succeed("hotspare-replicate create data --first")
         for node in others:
-            node.succeed("hotspare-replicate create data")
+            node.succeed("; ".join(f"hotspare-replicate create {volume}" for volume in volumes))
         for node in self.nodes:
-            node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+            node.succeed(f"systemctl reset-failed; systemctl start {services}")
         leads(first)
         self.client.succeed("systemd-run -q --unit=commits bash /root/commits")
         self.commits_go_on()
@@ -70,9 +76,9 @@ class Database:
         assert found == number, f"{number} commits were acknowledged, {found} of them are on {node.name}"
 
 
-def wait_equal(node, other) -> None:
+def wait_equal(node, other, volume: str = "data") -> None:
     want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
-    node.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{want}'", timeout=SLOW)
+    node.wait_until_succeeds(f"hotspare-replicate status {volume} --json | jq -e '{want}'", timeout=SLOW)
     node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=SLOW)
 
 

@@ -19,24 +19,24 @@ RestartSec=100ms
 """
 
 
-def wait_equal(node, other, ready: bool = True, timeout: int = 60) -> None:
+def wait_equal(node, other, ready: bool = True, timeout: int = 60, volume: str = "data") -> None:
     """The copy on `other` counts and is equal, by the word of `node`, which leads."""
     want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
-    node.wait_until_succeeds(f"hotspare-replicate status data --json | jq -e '{want}'", timeout=timeout)
+    node.wait_until_succeeds(f"hotspare-replicate status {volume} --json | jq -e '{want}'", timeout=timeout)
     if ready:
         node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=timeout)
 
 
-def make_copies(first, other, *more, user: str = "writer", unit: str = WRITER) -> None:
+def make_copies(first, other, *more, user: str = "writer", unit: str = WRITER, volume: str = "data") -> None:
     """A user of the volume on each node, and copies of an empty one on the first two; the first has the data."""
     for node in (first, other, *more):
         node.start()
         node.copy_text(f"/etc/systemd/system/{user}.service", unit)
-        node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; truncate -s 64M /var/lib/data.img")
-    first.succeed("hotspare-replicate create data --first")
-    other.succeed("hotspare-replicate create data")
+        node.succeed(f"systemctl daemon-reload; systemctl stop hotspare-replicate@{volume}; truncate -s 64M /var/lib/{volume}.img")
+    first.succeed(f"hotspare-replicate create {volume} --first")
+    other.succeed(f"hotspare-replicate create {volume}")
     for node in (first, other):
-        node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+        node.succeed(f"systemctl reset-failed; systemctl start hotspare-replicate@{volume}")
 
 
 def acknowledged(node, which: str = "") -> int:
@@ -44,16 +44,16 @@ def acknowledged(node, which: str = "") -> int:
     return int(node.succeed(f"cat /var/lib/acknowledged{which} 2>/dev/null || true").strip() or 0)
 
 
-def wait_writes(node, timeout: int = 60) -> int:
+def wait_writes(node, timeout: int = 60, which: str = "") -> int:
     """Some more is acknowledged here; how far."""
-    before = acknowledged(node)
-    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged) -gt $((10#{before:020d} + 500))", timeout=timeout)
-    return acknowledged(node)
+    before = acknowledged(node, which)
+    node.wait_until_succeeds(f"test $(cat /var/lib/acknowledged{which}) -gt $((10#{before:020d} + 500))", timeout=timeout)
+    return acknowledged(node, which)
 
 
-def nothing_is_lost(node, number: int) -> None:
+def nothing_is_lost(node, number: int, which: str = "") -> None:
     """`number` was acknowledged on the node before; what the writer of this one found when it began has it."""
-    newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged {number}"))
+    newest = int(node.succeed(f"lab-volume check /var/lib/acknowledged{which} {number}"))
     node.log_.info(f"{number} records were acknowledged, {newest} were found")
 
 

@@ -91,11 +91,11 @@ pub fn of_group(group: &Group) -> Files {
         let before = n.checked_sub(1).map_or(storage.as_slice(), |n| &group.units[n..=n]);
         files.insert(format!("{unit}.d/50-hotspare.conf"), primary_unit(&names, unit, before));
     }
-    if let (Some(unit), Some(volume)) = (group.volume_unit(), &group.volume) {
-        files.insert(unit.clone(), volume_unit(&names, volume));
+    for volume in &group.volumes {
+        files.insert(volume.unit(), volume_unit(&names, volume));
         if let Some(mount) = &volume.mount {
             let device = format!("/dev/hotspare/{}", volume.name);
-            let text = mount_unit(&names, (&device, &unit, &open_volume(volume)), mount);
+            let text = mount_unit(&names, (&device, &volume.unit(), &open_volume(volume)), mount);
             files.insert(mount.unit(), text);
         }
     }
@@ -127,10 +127,11 @@ pub fn of_group(group: &Group) -> Files {
     let uplinks = (0..group.uplinks.len()).map(|n| group.uplink_unit(n));
     let paths = [names.path("take"), names.path("yield")].into_iter().chain(uplinks).collect::<Vec<_>>().join(" ");
     let header = header("What the lease client needs to move this group");
-    let copy = group.volume.as_ref().map(|volume| format!(" hotspare-replicate@{}.service", volume.name));
+    let copies: String =
+        group.volumes.iter().map(|volume| format!(" hotspare-replicate@{}.service", volume.name)).collect();
     files.insert(
         format!("hotspare-leased.service.d/50-{}.conf", group.name),
-        format!("{header}[Unit]\nUpholds={paths}\nWants={}{}\n", names.enter(), copy.unwrap_or_default()),
+        format!("{header}[Unit]\nUpholds={paths}\nWants={}{}\n", names.enter(), copies),
     );
     files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
     files
@@ -393,10 +394,11 @@ fn claimed_disk(group: &Group, n: usize) -> String {
 fn behind_the_storage(group: &Group) -> String {
     let mounted =
         |mount: &Option<Mount>| mount.as_ref().map(|mount| format!("AssertPathIsMountPoint={}\n", mount.place));
-    let volume = group.volume.iter().map(|volume| open_volume(volume) + &mounted(&volume.mount).unwrap_or_default());
+    let volumes = group.volumes.iter();
+    let volumes = volumes.map(|volume| open_volume(volume) + &mounted(&volume.mount).unwrap_or_default());
     let disks = group.shared.iter().enumerate();
     let disks = disks.map(|(n, disk)| claimed_disk(group, n) + &mounted(&disk.mount).unwrap_or_default());
-    volume.chain(disks).collect()
+    volumes.chain(disks).collect()
 }
 
 /// Takes the right to write to a shared disk away from everybody else, before anything reads from it. The directory is there as long as

@@ -93,7 +93,7 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
     }
     systemctl(&["daemon-reload"])?;
     let me = identity::this_node(&config, None)?.name.clone();
-    for volume in config.groups.iter().filter_map(|group| group.volume.as_ref()) {
+    for (_, volume) in config.volumes() {
         // Whoever uses it sees a pause: its holder keeps what is under way. A node that is no candidate any more has no copy.
         let verb = if volume.backings.contains_key(&me) { "try-restart" } else { "stop" };
         systemctl(&[verb, &format!("hotspare-replicate@{}.service", volume.name)])?;

@@ -138,7 +138,15 @@ pub fn volume(name: &str, reason: &str, call: impl Fn(&Ask) -> Result<Tell, Fail
     let seen = seen.groups.iter().find(|seen| seen.name == group.name);
     let seen = seen.ok_or_else(|| no(format!("{me} is no candidate of {}: it has no copy", group.name)))?;
     check_copies(seen, name, &me)?;
-    let generation = generation(name)?;
+    // A node leads with all of a group's copies or with none (D0): they are given up together.
+    let names: Vec<&str> = group.volumes.iter().map(|volume| volume.name.as_str()).collect();
+    let generations = names.iter().map(|name| generation(name)).collect::<Result<Vec<_>, _>>()?;
+    let generation = &generations[0];
+    if let Some((name, other)) = names.iter().zip(&generations).find(|(_, other)| *other != generation) {
+        let message =
+            format!("the copy of {name} here is of the data {other}, and that of {} of {generation}", names[0]);
+        return Err(no(message));
+    }
     let former = config.forced.clone();
     let forced = Forced {
         count: config.era() + 1,
@@ -150,12 +158,14 @@ pub fn volume(name: &str, reason: &str, call: impl Fn(&Ask) -> Result<Tell, Fail
     change(|document| {
         document.nodes_mut().retain(|node| node.name().value() != "forced");
         document.nodes_mut().push(node(&forced));
-        abandon(document, name, &generation, (&me, reason.trim()));
+        names.iter().for_each(|name| abandon(document, name, generation, (&me, reason.trim())));
     })?;
-    tell(&forced, &format!("takes the copy of {name} on {me} for the data: {reason}"));
-    println!("{name}: the copy on {me} is the data from now on. What was written without it is lost.");
+    let all = names.join(", ");
+    tell(&forced, &format!("takes the copy of {all} on {me} for the data: {reason}"));
+    println!("{all}: the copy on {me} is the data from now on. What was written without it is lost.");
     println!("Copy {PATH} to every other node and run `hotspare apply` there: the voters hear of it with that.");
-    println!("Every other copy is made anew: hotspare-replicate create {name} --again");
+    println!("Every other copy is made anew:");
+    names.iter().for_each(|name| println!("  hotspare-replicate create {name} --again"));
     apply::apply(call)
 }
 
@@ -294,7 +304,7 @@ mod tests {
         let given_up = after.volume("data").unwrap().1.abandon.clone().unwrap();
         assert_eq!((given_up.generation, given_up.to.as_str()), (0xcd, "alpha"));
         let mut before = Config::parse("volume.kdl", text).unwrap().groups;
-        before[0].volume.as_mut().unwrap().abandon = Some(given_up);
+        before[0].volumes[0].abandon = Some(given_up);
         assert_eq!(after.groups, before);
         assert!(document.to_string().contains("// on every candidate,"), "remarks stay");
     }

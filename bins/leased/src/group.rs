@@ -3,7 +3,7 @@
 mod status;
 
 use crate::control::Caller;
-use crate::copies::Follower;
+use crate::copies::Followers;
 use crate::story::{self, Words, may_retry};
 use hotspare_config::{Config, Group, Node};
 use hotspare_control::{How, Life, Proof, Tell};
@@ -47,7 +47,7 @@ pub struct GroupRun {
     lacking: Vec<String>,
     /// What is asked whether this node reaches its clients, and what each said last.
     uplinks: BTreeMap<Caller, bool>,
-    pub(crate) copies: Follower,
+    pub(crate) copies: Followers,
 }
 
 /// A life as it travels in JSON.
@@ -88,9 +88,9 @@ impl GroupRun {
                 prepares: group.standby_units.is_empty(),
                 moves_per_hour: group.moves_per_hour,
                 epoch_floor: config.epoch_floor(),
-                // Until its volume has said more.
-                data: group.volume.as_ref().map(|_| DataConfig { born_here: false, fit: false }),
-                abandoned: group.volume.as_ref().and_then(|volume| {
+                // Until its volumes have said more.
+                data: (!group.volumes.is_empty()).then_some(DataConfig { born_here: false, fit: false }),
+                abandoned: group.volumes.first().and_then(|volume| {
                     let abandon = volume.abandon.as_ref()?;
                     Some((abandon.generation, abandon.to == me.name))
                 }),
@@ -125,7 +125,7 @@ impl GroupRun {
             why: String::new(),
             lacking: Vec::new(),
             uplinks: BTreeMap::new(),
-            copies: Follower::default(),
+            copies: Followers::of(group),
         };
         run.want("take", false);
         Ok(run)
@@ -191,6 +191,11 @@ impl GroupRun {
         let mut network = Vec::new();
         for input in inputs {
             for command in self.lease.handle(now, input) {
+                self.carry_out(config, me, command, &mut network);
+            }
+        }
+        if let Some(wanted) = self.copies.wanted(&self.lease) {
+            for command in self.lease.handle(now, wanted) {
                 self.carry_out(config, me, command, &mut network);
             }
         }
@@ -320,11 +325,6 @@ impl GroupRun {
     /// A service failed for good; not of its own if its gate is gone.
     pub fn give_up(&self) -> Option<Input> {
         self.gate_gone().is_none().then_some(Input::GiveUp)
-    }
-
-    /// The volume wants a set of copies.
-    pub fn wanted_in_sync(&self, epoch: u64, set: &[String]) -> Option<Input> {
-        crate::copies::wanted(&self.lease, epoch, set)
     }
 
     pub fn role_up(&mut self) -> Option<Input> {

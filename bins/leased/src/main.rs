@@ -21,8 +21,8 @@ use control::Call;
 use group::GroupRun;
 use hotspare_config::{Config, Node, Proof};
 use hotspare_control::{Ask, NodeStatus, Tell};
-use hotspare_core::lease::{Command, Input};
-use hotspare_core::{GroupId, NodeId};
+use hotspare_core::lease::{Command, DataConfig, Input};
+use hotspare_core::{Epoch, GroupId, NodeId};
 use hotspare_daemon::alarm::Alarm;
 use hotspare_daemon::datagrams::{Datagrams, Port, routes};
 use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
@@ -323,15 +323,21 @@ impl NodeRun {
                 done("noted");
                 run.give_up().into_iter().collect()
             }
-            Ask::Volume { born, fit, .. } if run.config.volume.is_some() => {
-                vec![run.copies.attach(caller, answer, born, fit)]
+            Ask::Volume { volume, born, fit, .. } => {
+                match run.copies.attach(&volume, (caller, answer.clone()), DataConfig { born_here: born, fit }) {
+                    Some(input) => vec![input],
+                    None => {
+                        let reason =
+                            format!("the group {name} has no volume \"{volume}\" in this node's configuration");
+                        let _ = answer.try_send(Tell::Error { reason, denied: false });
+                        return;
+                    }
+                }
             }
-            Ask::Volume { .. } => {
-                let reason = format!("the group {name} has no volume in this node's configuration");
-                let _ = answer.try_send(Tell::Error { reason, denied: false });
-                return;
+            Ask::InSync { volume, epoch, wish, set, .. } => {
+                run.copies.wish(caller, &volume, (Epoch(epoch), wish), &set);
+                vec![Input::Tick] // what follows from it is looked for with every input
             }
-            Ask::InSync { epoch, set, .. } => run.wanted_in_sync(epoch, &set).into_iter().collect(),
             Ask::Switchover { to, .. } => {
                 if let Some(to) = to.as_ref().filter(|to| !run.config.candidates.contains(to)) {
                     let reason =

@@ -48,7 +48,7 @@ pub enum News {
     Done { id: u64, ok: bool, bytes: Option<Shared> },
     Digested { id: u64, digest: hotspare_volume::Digest },
     Connected { peer: NodeId, session: u64, line: Box<Line> },
-    Copies { epoch: u64, generation: u64, acks: Vec<String>, chosen: Vec<String> },
+    Copies { epoch: u64, wish: u64, generation: u64, acks: Vec<String>, chosen: Vec<String> },
     Call { caller: u64, ask: Ask, answer: Sender<Tell> },
     HungUp { caller: u64 },
     Terminate,
@@ -73,6 +73,7 @@ struct Serving {
 /// What the voters said last.
 struct Copies {
     epoch: Epoch,
+    wish: u64,
     generation: u64,
     acks: NodeSet,
     chosen: NodeSet,
@@ -317,10 +318,10 @@ impl Engine {
                     self.line_ended(peer, session, &error);
                 }
             }
-            News::Copies { epoch, generation, acks, chosen } => {
+            News::Copies { epoch, wish, generation, acks, chosen } => {
                 let set = |names: &[String]| NodeSet::of(names.iter().map(|name| NodeId::of(name)));
                 let (Some(acks), Some(chosen)) = (set(&acks), set(&chosen)) else { return };
-                self.copies = Some(Copies { epoch: Epoch(epoch), generation, acks, chosen });
+                self.copies = Some(Copies { epoch: Epoch(epoch), wish, generation, acks, chosen });
                 self.promote_when_told();
                 self.tell_sets();
             }
@@ -364,9 +365,10 @@ impl Engine {
                     self.clients.complete(piece, ok);
                 }
             }
-            Command::Want { epoch, set } => {
+            Command::Want { epoch, wish, set } => {
                 let set = set.iter().map(|node| self.config.node_name(node).to_owned()).collect();
-                let _ = self.words.send(Word::InSync { group: self.group.clone(), epoch: epoch.0, set });
+                let (group, volume) = (self.group.clone(), self.name.clone());
+                let _ = self.words.send(Word::InSync { group, volume, epoch: epoch.0, wish, set });
             }
             Command::Journal(event) => self.journal(event),
         }
@@ -460,14 +462,15 @@ impl Engine {
         let worth = self.volume.worth();
         if self.worth != Some(worth) {
             self.worth = Some(worth);
-            let _ = self.words.send(Word::Volume { group: self.group.clone(), born: worth.0, fit: worth.1 });
+            let (group, volume) = (self.group.clone(), self.name.clone());
+            let _ = self.words.send(Word::Volume { group, volume, born: worth.0, fit: worth.1 });
         }
     }
 
     fn tell_sets(&mut self) {
-        if let Some(Copies { epoch, acks, chosen, .. }) = &self.copies {
-            let (epoch, acks, chosen) = (*epoch, *acks, *chosen);
-            self.handle(Input::AckSet { epoch, acks, chosen });
+        if let Some(Copies { epoch, wish, acks, chosen, .. }) = &self.copies {
+            let (epoch, wish, acks, chosen) = (*epoch, *wish, *acks, *chosen);
+            self.handle(Input::AckSet { epoch, wish, acks, chosen });
         }
     }
 

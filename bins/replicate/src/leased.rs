@@ -9,10 +9,11 @@ use std::time::Duration;
 /// Between two tries to reach it.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// Speaks for the volume of `group` for as long as the program runs. `words` are what the engine has to say; the newest word on the
+/// Speaks for a volume of `group` for as long as the program runs. `words` are what the engine has to say; the newest word on the
 /// copy itself is said again after each restart of the lease client.
-pub fn follow(group: &str, words: &Receiver<Ask>, news: &Post<News>) {
-    let mut worth = Ask::Volume { group: group.to_owned(), born: false, fit: false };
+pub fn follow((group, volume): (&str, &str), words: &Receiver<Ask>, news: &Post<News>) {
+    let (group, volume) = (group.to_owned(), volume.to_owned());
+    let mut worth = Ask::Volume { group, volume, born: false, fit: false };
     loop {
         let Ok(mut client) = Client::leased() else {
             match words.recv_timeout(AGAIN) {
@@ -38,9 +39,9 @@ fn speak(client: &mut Client, worth: &mut Ask, words: &Receiver<Ask>, news: &Pos
     let listening = std::thread::Builder::new().name("from-leased".into()).spawn(move || {
         while let Ok(tell) = reader.receive() {
             match tell {
-                Tell::Copies { epoch, generation, acks, chosen } => {
+                Tell::Copies { epoch, wish, generation, acks, chosen } => {
                     let Ok(generation) = generation.parse() else { continue };
-                    if news.send(News::Copies { epoch, generation, acks, chosen }).is_err() {
+                    if news.send(News::Copies { epoch, wish, generation, acks, chosen }).is_err() {
                         return;
                     }
                 }

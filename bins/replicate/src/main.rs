@@ -89,8 +89,7 @@ pub fn steady() {
 
 fn described<'a>(config: &'a Config, name: &str) -> Result<(&'a Group, &'a Described), Failure> {
     config.volume(name).ok_or_else(|| {
-        let known: Vec<&str> =
-            config.groups.iter().filter_map(|group| Some(group.volume.as_ref()?.name.as_str())).collect();
+        let known: Vec<&str> = config.volumes().map(|(_, volume)| volume.name.as_str()).collect();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         Failure::new(Exit::Config, format!("the configuration has no volume \"{name}\" (it has: {known})"))
     })
@@ -192,9 +191,11 @@ fn replicate(config: &Config, group: &Group, described: &Described, me: &Node) -
     };
     peers::start(Arc::new(party))
         .map_err(Exit::Unavailable.why(format!("cannot listen on TCP port {}", described.port)))?;
-    let (group_name, follower) = (group.name.clone(), sender.clone());
+    let (names, follower) = ((group.name.clone(), described.name.clone()), sender.clone());
     let threads = [
-        std::thread::Builder::new().name("leased".into()).spawn(move || leased::follow(&group_name, &said, &follower)),
+        std::thread::Builder::new()
+            .name("leased".into())
+            .spawn(move || leased::follow((&names.0, &names.1), &said, &follower)),
         std::thread::Builder::new().name("callers".into()).spawn({
             let sender = sender.clone();
             move || role::listen(control, sender)

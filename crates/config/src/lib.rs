@@ -169,7 +169,7 @@ pub struct Group {
     /// The user's units that run on the standby.
     pub standby_units: Vec<String>,
     /// What the primary has, and the others have a copy of.
-    pub volume: Option<Volume>,
+    pub volumes: Vec<Volume>,
     /// What ends a lease early; anything, if nothing is said.
     pub proofs: Vec<Proof>,
     /// Disks that all candidates see, and that only the primary may write to.
@@ -222,6 +222,14 @@ pub struct Asynchronous {
     pub lag: Duration,
     /// So do more bytes than these; they are kept in memory.
     pub lag_bytes: u64,
+}
+
+impl Volume {
+    /// The unit that has it ready while the role is here.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("hotspare-volume@{}.service", self.name)
+    }
 }
 
 /// No copy that counts is left, and an operator takes one that does not: what it lacks is lost, and all others are made anew.
@@ -333,25 +341,20 @@ impl Group {
         self.unit_name(&format!("cluster-uplink-{}", n + 1), "service")
     }
 
-    /// The unit that has the volume ready while the role is here.
-    #[must_use]
-    pub fn volume_unit(&self) -> Option<String> {
-        self.volume.as_ref().map(|volume| format!("hotspare-volume@{}.service", volume.name))
-    }
-
     /// The unit that has the `n`th shared disk reserved while the role is here, counted from 0.
     #[must_use]
     pub fn disk_unit(&self, n: usize) -> String {
         self.unit_name(&format!("cluster-disk-{}", n + 1), "service")
     }
 
-    /// The units of the volume, the disks, and what is mounted from them, in the order in which they start.
+    /// The units of the volumes, the disks, and what is mounted from them, in the order in which they start.
     #[must_use]
     pub fn storage_units(&self) -> Vec<String> {
-        let on_volume = self.volume.as_ref().and_then(|volume| volume.mount.as_ref()).map(Mount::unit);
+        let volumes = self.volumes.iter();
+        let volumes = volumes.flat_map(|volume| [Some(volume.unit()), volume.mount.as_ref().map(Mount::unit)]);
         let disks = self.shared.iter().enumerate();
         let disks = disks.flat_map(|(n, disk)| [Some(self.disk_unit(n)), disk.mount.as_ref().map(Mount::unit)]);
-        self.volume_unit().into_iter().chain(on_volume).chain(disks.flatten()).collect()
+        volumes.chain(disks).flatten().collect()
     }
 
     /// A group that runs nothing is a lock for scripts: taken only by `hotspare-lease hold`.
@@ -451,9 +454,12 @@ impl Config {
     /// The volume called `name`, and its group.
     #[must_use]
     pub fn volume(&self, name: &str) -> Option<(&Group, &Volume)> {
-        let of = |group: &'_ Group| group.volume.as_ref().is_some_and(|volume| volume.name == name);
-        let group = self.groups.iter().find(|group| of(group))?;
-        Some((group, group.volume.as_ref()?))
+        self.volumes().find(|(_, volume)| volume.name == name)
+    }
+
+    /// All volumes, each with its group.
+    pub fn volumes(&self) -> impl Iterator<Item = (&Group, &Volume)> {
+        self.groups.iter().flat_map(|group| group.volumes.iter().map(move |volume| (group, volume)))
     }
 
     /// The groups that `node` may lead.

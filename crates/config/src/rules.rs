@@ -358,7 +358,7 @@ fn one_group(group: &RawGroup, names: &[&str], problems: &mut Vec<Problem>) -> G
         moves_per_hour: moves_per_hour(group, problems),
         hold_down: group.hold_down.as_ref().map_or(HOLD_DOWN, |down| down.value),
         addresses: group.addresses.iter().filter_map(|address| one_address(address, problems)).collect(),
-        volume: None,
+        volumes: Vec::new(),
         shared: Vec::new(),
         proofs: crate::fences::proofs(&group.proofs, problems),
         units: group.units.iter().map(|unit| unit.value.clone()).collect(),

@@ -20,10 +20,6 @@ const VOLUMES_MAX: usize = 64;
 pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group], problems: &mut Vec<Problem>) {
     let mut names: Vec<&str> = Vec::new();
     for (raw, group) in raw.iter().zip(groups) {
-        if let [_, second, ..] = raw.volumes.as_slice() {
-            let help = "one for now: a file system on it can have many directories; or make a second group";
-            complain(problems, second.name.span, format!("\"{}\" has more than one volume", group.name), help);
-        }
         if let (Some(volume), true) = (raw.volumes.first(), group.is_lock()) {
             let help =
                 "a group without units and addresses is a lock for scripts, and nothing of it runs: give it a unit";
@@ -51,8 +47,9 @@ pub fn volumes(cluster: &str, raw: &[RawGroup], port: u16, groups: &mut [Group],
             let backings = backings(volume, raw, problems);
             let abandon = abandon(volume, raw, problems);
             let asynchronous = asynchronous(volume, raw, problems);
-            group.volume = Some(Volume { name, id, port, backings, frontend, mount, abandon, asynchronous });
+            group.volumes.push(Volume { name, id, port, backings, frontend, mount, abandon, asynchronous });
         }
+        all_or_none(raw, group, problems);
     }
     same_place(raw, problems);
 }
@@ -130,6 +127,29 @@ fn abandon(volume: &RawVolume, group: &RawGroup, problems: &mut Vec<Problem>) ->
         complain(problems, span, "`abandon` needs a reason", example);
     }
     Some(Abandon { generation: generation?, to: to?.value.clone() })
+}
+
+/// D0: a node leads with all of its copies or with none. So they are given up together, and nobody waits for any of them or for all.
+fn all_or_none(raw: &RawGroup, group: &Group, problems: &mut Vec<Problem>) {
+    let Some((first, others)) = group.volumes.split_first() else { return };
+    let given_up = |volume: &Volume| volume.abandon.clone().map(|abandon| (abandon.generation, abandon.to));
+    let far = |volume: &Volume| volume.asynchronous.nodes.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    for other in others {
+        let Some(raw) = raw.volumes.iter().find(|raw| raw.name.value == other.name) else { continue };
+        let names = format!("\"{}\" and \"{}\"", first.name, other.name);
+        if given_up(first) != given_up(other) {
+            let help = "one `abandon` with the same generation and node in each volume of the group, as `hotspare force --volume` writes it";
+            complain(problems, raw.name.span, format!("{names} do not give up the same"), help);
+        }
+        if far(first) != far(other) {
+            let help =
+                "the same `asynchronous` nodes in each volume of the group; or put the volume into a group of its own";
+            let message = format!(
+                "{names} are not asynchronous on the same nodes, and a node leads with all of them or with none"
+            );
+            complain(problems, raw.name.span, message, help);
+        }
+    }
 }
 
 fn good_name(name: &Spanned<String>, names: &[&str], problems: &mut Vec<Problem>) {

@@ -70,17 +70,21 @@ pub enum Ask {
     Fenced {
         proof: Option<String>,
     },
-    /// The volume of a group says what its copy on this node is worth. Answered with [`Tell::Copies`], again whenever that changes, for
+    /// A volume of a group says what its copy on this node is worth. Answered with [`Tell::Copies`], again whenever that changes, for
     /// as long as the connection lasts; when it ends, the copy is worth nothing.
     Volume {
         group: String,
+        volume: String,
         born: bool,
         fit: bool,
     },
-    /// The volume that is written to wants these nodes, and no others, to have every write (`hotspare_core::lease::copies`).
+    /// The volume that is written to wants these nodes, and no others, to have every write (`hotspare_volume::Wishes`). On the
+    /// connection of [`Ask::Volume`]; `wish` is higher each time.
     InSync {
         group: String,
+        volume: String,
         epoch: u64,
+        wish: u64,
         set: Vec<String>,
     },
     Pause {
@@ -132,6 +136,8 @@ pub enum Tell {
     /// What the voters agreed on for a group's data, while this node holds; numbers as text, for they do not fit JSON's.
     Copies {
         epoch: u64,
+        /// The last [`Ask::InSync`] of this connection that was taken in; 0: none.
+        wish: u64,
         generation: String,
         /// Each of these must have a write before it is acknowledged.
         acks: Vec<String>,

@@ -17,6 +17,12 @@ pub enum VolumeFault {
     ReadsUnacked,
     /// D1: what may be chosen counts like what is chosen.
     OnlyChosenCounts,
+    /// D4: what was asked for counts until it is known that something later was.
+    LastWishOnly,
+    /// D0: a copy counts when every volume of the group wants it.
+    OneWishIsEnough,
+    /// And a volume waits for whom it has asked for, whether or not the others want the same.
+    OwnWishIsForgotten,
     /// R4: the intent is on disk before a write is.
     NoIntent,
     /// R4: a copy that is written to from elsewhere keeps an intent as well (D8 with three copies).

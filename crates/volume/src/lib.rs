@@ -39,6 +39,7 @@ mod role;
 mod tests;
 mod verify;
 mod volume;
+mod wishes;
 
 pub use event::{Event, NoGrowth, Unfit};
 pub use geometry::{Geometry, Range};
@@ -46,3 +47,4 @@ pub use layout::Superblock;
 pub use message::{Command, Durable, Input, Op, Refusal, Request, Source, Task, Terms, ToPrimary, ToReplica, What};
 pub use verify::Digest;
 pub use volume::{Lag, Status, Volume, VolumeConfig};
+pub use wishes::Wishes;

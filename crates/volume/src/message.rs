@@ -116,9 +116,11 @@ pub enum Input {
         generation: u64,
         alone: bool,
     },
-    /// D1: each of `acks` must have a write before it is acknowledged; the voters agreed on `chosen` last.
+    /// D1: each of `acks` must have a write before it is acknowledged; the voters agreed on `chosen` last. What was wanted up to
+    /// number `wish` was taken in.
     AckSet {
         epoch: Epoch,
+        wish: u64,
         acks: NodeSet,
         chosen: NodeSet,
     },
@@ -162,9 +164,10 @@ pub enum Command {
         tag: u64,
         ok: bool,
     },
-    /// Ask the voters for this set of whole copies (`hotspare_core::lease::Input::InSync`).
+    /// Ask the voters for this set of whole copies ([`crate::Wishes`], `hotspare_core::lease::Input::InSync`).
     Want {
         epoch: Epoch,
+        wish: u64,
         set: NodeSet,
     },
     Journal(Event),

@@ -236,6 +236,7 @@ pub(crate) struct Primary {
     pub sets: Option<(NodeSet, NodeSet)>,
     /// What was asked of the voters last, and when.
     pub wanted: Option<(NodeSet, Duration)>,
+    pub asking: Asking,
     /// The last write that was sent.
     pub number: u64,
     /// Requests that came while nothing may begin.
@@ -262,11 +263,36 @@ pub(crate) struct Primary {
     pub growth: Option<Growth>,
 }
 
+/// What was asked of the voters by way of the lease client, in one tenure: it outlives a promotion that is taken back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asking {
+    pub epoch: Epoch,
+    /// The number of the last wish; never used again in the life of this program.
+    pub wish: u64,
+    /// Wishes that are not known to be taken in: one that was taken back may still be on its way.
+    pub open: BTreeMap<NodeSet, u64>,
+}
+
+impl Asking {
+    /// A tenure begins. What was asked for in an earlier one counts for nothing.
+    pub(crate) fn begin(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            (self.epoch, self.open) = (epoch, BTreeMap::new());
+        }
+    }
+
+    pub(crate) fn ask(&mut self, set: NodeSet) -> u64 {
+        self.wish += 1;
+        self.open.insert(set, self.wish);
+        self.wish
+    }
+}
+
 impl Primary {
     /// `peers`: the other copies, and whether nobody waits for them.
-    pub(crate) fn new(epoch: Epoch, now: Duration, peers: impl Iterator<Item = (NodeId, bool)>) -> Primary {
+    pub(crate) fn new(asking: Asking, now: Duration, peers: impl Iterator<Item = (NodeId, bool)>) -> Primary {
         Primary {
-            epoch,
+            epoch: asking.epoch,
             began: now,
             serving: false,
             sealed: false,
@@ -274,6 +300,7 @@ impl Primary {
             frozen_since: None,
             sets: None,
             wanted: None,
+            asking,
             number: 0,
             queue: VecDeque::new(),
             waiting: BTreeMap::new(),
@@ -305,7 +332,10 @@ impl Primary {
         if taken_out(VolumeFault::OnlyChosenCounts) {
             return Some(chosen);
         }
-        Some(self.wanted.map_or(acks, |(wanted, _)| acks.union(&wanted)))
+        if taken_out(VolumeFault::LastWishOnly) {
+            return Some(self.wanted.map_or(acks, |(wanted, _)| acks.union(&wanted)));
+        }
+        Some(self.asking.open.keys().fold(acks, |all, wish| all.union(wish)))
     }
 
     /// Who must have a write before it is acknowledged: what may be chosen, and what is about to be asked for (D4). A copy that is

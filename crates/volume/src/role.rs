@@ -63,7 +63,9 @@ impl Volume {
         let peers = self.block.peers.into_iter().take(self.block.peer_count());
         self.shown = self.block.size;
         let peers = peers.map(|peer| (peer, self.config.asynchronous.contains(&peer)));
-        self.role = Role::Primary(Box::new(Primary::new(epoch, self.now, peers)));
+        let mut asking = std::mem::take(&mut self.asking);
+        asking.begin(epoch);
+        self.role = Role::Primary(Box::new(Primary::new(asking, self.now, peers)));
         self.journal(Event::Promoted { epoch });
         for (peer, session) in self.links.clone() {
             self.greet(peer, session);
@@ -71,13 +73,14 @@ impl Volume {
         self.flush(None); // what was here before is on disk before anything is concluded from it
     }
 
-    pub(crate) fn on_ack_set(&mut self, epoch: Epoch, acks: NodeSet, chosen: NodeSet) {
+    pub(crate) fn on_ack_set(&mut self, epoch: Epoch, wish: u64, (acks, chosen): (NodeSet, NodeSet)) {
         let Role::Primary(primary) = &mut self.role else { return };
         if primary.epoch != epoch {
             return;
         }
         let before = primary.sets.map(|(_, chosen)| chosen);
         primary.sets = Some((acks, chosen));
+        primary.asking.open.retain(|_, number| *number > wish);
         let out = before.iter().flat_map(NodeSet::iter).filter(|node| !chosen.contains(*node));
         out.collect::<Vec<_>>().into_iter().for_each(|peer| self.journal(Event::Dropped { peer }));
     }
@@ -113,10 +116,11 @@ impl Volume {
         };
         let members = primary.peers.keys().copied().filter(patience).chain([me]);
         let set = NodeSet::of(members).expect("as many as the superblock names");
-        let again = set != chosen && now.saturating_sub(since) >= ASK_AGAIN;
-        if set != asked || again {
+        let unheard = set != chosen || !primary.asking.open.is_empty();
+        if set != asked || (unheard && now.saturating_sub(since) >= ASK_AGAIN) {
             primary.wanted = Some((set, now));
-            self.out.push(Command::Want { epoch: primary.epoch, set });
+            let wish = primary.asking.ask(set);
+            self.out.push(Command::Want { epoch: primary.epoch, wish, set });
         }
     }
 
@@ -131,8 +135,9 @@ impl Volume {
 
     pub(crate) fn on_demote(&mut self) {
         self.seal();
-        let Role::Primary(primary) = &self.role else { return };
+        let Role::Primary(primary) = &mut self.role else { return };
         let epoch = primary.epoch;
+        self.asking = std::mem::take(&mut primary.asking);
         // Its numbers begin anew in the next tenure; what may still be written to the disk is waited for then.
         self.doing.retain(|_, doing| {
             use Doing::{CopyDigest, CopyRead, DigestOwn, Flush, Read};

@@ -6,7 +6,7 @@ use crate::fault::{VolumeFault, taken_out};
 use crate::geometry::Geometry;
 use crate::layout::{self, Superblock};
 use crate::message::{Command, Durable, Input, Task};
-use crate::primary::{Peer, Primary, Step};
+use crate::primary::{Asking, Peer, Primary, Step};
 use crate::replica::Replica;
 use crate::verify::Digest;
 use hotspare_core::{Epoch, NodeId};
@@ -110,6 +110,8 @@ pub struct Volume {
     asked: BTreeMap<u64, Duration>,
     next: u64,
     pub(crate) role: Role,
+    /// What was asked of the voters, while this copy is not written to.
+    pub(crate) asking: Asking,
     /// The newest session with each other copy.
     pub(crate) links: BTreeMap<NodeId, u64>,
     pub(crate) out: Vec<Command>,
@@ -134,6 +136,7 @@ impl Volume {
             asked: BTreeMap::new(),
             next: 0,
             role: Role::Replica(Replica::default()),
+            asking: Asking::default(),
             links: BTreeMap::new(),
             out: Vec::new(),
         }
@@ -155,7 +158,7 @@ impl Volume {
             Input::Verify => self.on_verify(),
             Input::Grow => self.on_grow(),
             Input::Promote { epoch, generation, alone } => self.on_promote(epoch, generation, alone),
-            Input::AckSet { epoch, acks, chosen } => self.on_ack_set(epoch, acks, chosen),
+            Input::AckSet { epoch, wish, acks, chosen } => self.on_ack_set(epoch, wish, (acks, chosen)),
             Input::Hold(on) => self.on_hold(on),
             Input::Seal => self.seal(),
             Input::Demote => self.on_demote(),
@@ -330,6 +333,12 @@ impl Volume {
     #[must_use]
     pub fn marked(&self, peer: NodeId, extent: usize) -> u64 {
         self.slot(peer).map_or(0, |slot| self.bits.of(slot)[extent])
+    }
+
+    /// Whether nothing is acknowledged here without `node`, for it counts or may come to.
+    #[must_use]
+    pub fn waits_for(&self, node: NodeId) -> bool {
+        matches!(&self.role, Role::Primary(primary) if primary.members().is_some_and(|members| members.contains(node)))
     }
 
     /// Whether this copy and `peer` are equal, as far as this one knows.

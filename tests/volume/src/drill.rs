@@ -97,6 +97,13 @@ fn seeded() -> Vec<(hotspare_volume::fault::VolumeFault, &'static str, &'static 
         (F::FlushedTooEarly, "R1", "a replica says that it is flushed when it begins"),
         (F::ReadsUnacked, "R1", "what a write under way has made of a disk is read before the other copies have it"),
         (F::OnlyChosenCounts, "D1, D4", "a copy that comes is waited for only when it is chosen"),
+        (
+            F::LastWishOnly,
+            "D4",
+            "what was asked for and taken back at once does not count, though it may still be on its way",
+        ),
+        (F::OneWishIsEnough, "D0", "a copy counts when one volume of the group wants it"),
+        (F::OwnWishIsForgotten, "D0", "a volume does not wait for whom it has asked for while the others want less"),
         (F::NoIntent, "R4", "a write does not wait for its intent"),
         (F::NoIntentAtReplica, "R4", "a replica's write does not wait for its intent"),
         (F::ClearedWhenAcked, "R4", "bits go when a write is acknowledged, flushed or not"),

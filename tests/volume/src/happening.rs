@@ -8,23 +8,106 @@ use hotspare_volume::message::{ToPrimary, ToReplica};
 /// What will happen.
 #[derive(Debug)]
 pub enum Happening {
-    Tick { node: usize, boot: u64 },
-    Use { node: usize, boot: u64 },
-    Disk { node: usize, boot: u64, id: u64 },
-    Meta { node: usize, boot: u64, id: u64 },
-    Message { from: usize, to: usize, boots: (u64, u64), session: u64, message: Message, data: Vec<Cell> },
-    Connect { one: usize, other: usize },
-    Bid { node: usize, boot: u64 },
-    Change { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change },
-    Learn { node: usize, boot: u64, ballot: u64, seen: Epoch, change: Change, chosen: Option<NodeSet> },
-    Depose { node: usize, boot: u64, epoch: Epoch },
-    Demote { node: usize, boot: u64, epoch: Epoch },
-    Hold { node: usize, boot: u64, on: bool },
-    PowerOn { node: usize },
-    LinkDown { one: usize, other: usize, span: u64 },
-    LinkUp { one: usize, other: usize },
+    Tick {
+        node: usize,
+        boot: u64,
+    },
+    Use {
+        node: usize,
+        boot: u64,
+    },
+    Disk {
+        node: usize,
+        boot: u64,
+        id: u64,
+    },
+    Meta {
+        node: usize,
+        boot: u64,
+        id: u64,
+    },
+    Message {
+        from: usize,
+        to: usize,
+        boots: (u64, u64),
+        session: u64,
+        message: Message,
+        data: Vec<Cell>,
+    },
+    Connect {
+        one: usize,
+        other: usize,
+    },
+    Bid {
+        node: usize,
+        boot: u64,
+    },
+    Change {
+        node: usize,
+        boot: u64,
+        ballot: u64,
+        seen: Epoch,
+        change: Change,
+    },
+    Learn {
+        node: usize,
+        boot: u64,
+        ballot: u64,
+        seen: Epoch,
+        change: Change,
+        chosen: Option<NodeSet>,
+    },
+    /// What the volume wants of the set is on its way to the lease client, and the answer on its way back.
+    Wish {
+        node: usize,
+        boot: u64,
+        epoch: Epoch,
+        wish: u64,
+        set: NodeSet,
+    },
+    Told {
+        node: usize,
+        boot: u64,
+        sets: Told,
+    },
+    Depose {
+        node: usize,
+        boot: u64,
+        epoch: Epoch,
+    },
+    Demote {
+        node: usize,
+        boot: u64,
+        epoch: Epoch,
+    },
+    Hold {
+        node: usize,
+        boot: u64,
+        on: bool,
+    },
+    PowerOn {
+        node: usize,
+    },
+    LinkDown {
+        one: usize,
+        other: usize,
+        span: u64,
+    },
+    LinkUp {
+        one: usize,
+        other: usize,
+    },
     Check,
     Fault,
+}
+
+/// What the lease client says of the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub epoch: Epoch,
+    pub wish: u64,
+    pub acks: NodeSet,
+    pub chosen: NodeSet,
 }
 
 #[derive(Clone, Debug)]

@@ -186,8 +186,12 @@ pub fn serves_when_equal(world: &World, leader: usize) {
 /// `half_is_marked`: a block arrives at a copy that does not count.
 pub fn half_is_marked(world: &World, from: usize, to: usize) {
     // From whoever leads now: what a tenure that is over sends is not taken in.
-    let Some(client) = world.nodes[from].client.filter(|client| client.epoch == world.record.epoch) else { return };
-    if client.acks().contains(id(to)) || world.record.set.contains(id(to)) {
+    if world.nodes[from].client.is_none_or(|client| client.epoch != world.record.epoch) {
+        return;
+    }
+    // Where its volume still waits for that copy, what the copy misses was not acknowledged without it, whether or not it counts.
+    let waits = world.nodes[from].volume.as_ref().is_some_and(|volume| volume.waits_for(id(to)));
+    if waits || world.record.set.contains(id(to)) {
         return;
     }
     // It was on its way from an earlier tenure of the same node, in which this copy counted: the word of the new one comes behind it.

@@ -13,6 +13,7 @@ mod links;
 pub mod node;
 pub mod profile;
 pub mod record;
+mod socket;
 pub mod stats;
 pub mod user;
 pub mod world;

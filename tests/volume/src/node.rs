@@ -3,6 +3,7 @@
 use crate::disk::{Cell, Disk};
 use crate::invariants;
 use crate::record::Client;
+use crate::socket::Socket;
 use crate::user::User;
 use crate::world::{GENERATION, Happening, MS, VOLUME, World, id, pair};
 use hotspare_core::{Epoch, NodeId, NodeSet};
@@ -31,6 +32,7 @@ pub struct Node {
     pub(crate) running: BTreeMap<u64, Running>,
     pub(crate) metas: BTreeMap<u64, (u64, Vec<u8>)>,
     pub client: Option<Client>,
+    pub socket: Socket,
     pub user: Option<User>,
     pub sealed: bool,
     /// Its tenure has begun to serve.
@@ -83,6 +85,7 @@ impl World {
             running: BTreeMap::new(),
             metas: BTreeMap::new(),
             client: None,
+            socket: Socket::new(self.profile.siblings),
             user: None,
             sealed: false,
             serving: false,
@@ -123,6 +126,7 @@ impl World {
         let now = Duration::from_nanos(self.now);
         self.nodes[node].volume = Some(Volume::new(config, now, (sequence, content), bits));
         self.tell(|| format!("node {node} is up: epoch {}, whole {}", content.min_epoch, content.whole));
+        self.nodes[node].socket.attach();
         self.at(self.now, Happening::Tick { node, boot });
         let first = self.now + self.rng.below(300 * MS);
         self.at(first, Happening::Bid { node, boot });

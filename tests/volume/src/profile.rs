@@ -13,6 +13,10 @@ pub struct Profile {
     pub grows: bool,
     /// Connections break for an instant; the last copy is slow, and cut off from the one that is written to, while they grow.
     pub cut_short: bool,
+    /// There is another volume in the group, which wants what it wants.
+    pub siblings: bool,
+    /// What a volume and its lease client say to each other is late now and then.
+    pub late_words: bool,
     /// Pages of the bitmap rot.
     pub rot: bool,
     /// Something goes wrong about twice as often as this.
@@ -35,6 +39,8 @@ pub fn all() -> Vec<Profile> {
         disk_errors: false,
         grows: false,
         cut_short: false,
+        siblings: false,
+        late_words: false,
         rot: false,
         fault_every_ms: 800,
     };
@@ -53,6 +59,16 @@ pub fn all() -> Vec<Profile> {
             ..base.clone()
         },
         Profile { name: "three-copies", nodes: 3, overlaps: true, ..base.clone() },
+        Profile { name: "late-words", nodes: 3, late_words: true, overlaps: true, fault_every_ms: 300, ..base.clone() },
+        Profile {
+            name: "siblings",
+            nodes: 3,
+            siblings: true,
+            late_words: true,
+            overlaps: true,
+            fault_every_ms: 300,
+            ..base.clone()
+        },
         Profile { name: "bad-disks", disk_errors: true, rot: true, ..base.clone() },
         Profile {
             name: "storm",

@@ -7,6 +7,7 @@ use crate::invariants::{self, Ledger};
 use crate::node::{Node, Running};
 use crate::profile::Profile;
 use crate::record::{Change, Client, Record};
+use crate::socket::Way;
 use crate::stats::Stats;
 use crate::user::User;
 use hotspare_core::rng::Rng;
@@ -130,6 +131,7 @@ impl World {
             Happening::Learn { node, .. } | Happening::Depose { node, .. } | Happening::Demote { node, .. } => {
                 Some(*node)
             }
+            Happening::Wish { node, .. } | Happening::Told { node, .. } => Some(*node),
             _ => None,
         };
         let what = match node {
@@ -164,6 +166,10 @@ impl World {
             Some(Happening::Learn { node, boot, ballot, seen, change, chosen }) if self.alive(node, boot) => {
                 self.learn(node, (ballot, seen), change, chosen);
             }
+            Some(Happening::Wish { node, boot, epoch, wish, set }) if self.alive(node, boot) => {
+                self.wish(node, epoch, wish, set);
+            }
+            Some(Happening::Told { node, boot, sets }) if self.alive(node, boot) => self.told(node, sets),
             Some(Happening::Depose { node, boot, epoch }) if self.alive(node, boot) => self.depose(node, epoch),
             Some(Happening::Demote { node, boot, epoch })
                 if self.alive(node, boot) && self.nodes[node].client.is_some_and(|client| client.epoch == epoch) =>
@@ -208,12 +214,14 @@ impl World {
         if let Some(client) = self.nodes[node].client.as_mut().filter(late) {
             client.give_up();
         }
+        self.sibling(node);
         self.propose(node);
         self.tell_sets(node);
+        self.take_in(node);
         self.handle(node, Input::Tick);
     }
 
-    fn propose(&mut self, node: usize) {
+    pub(crate) fn propose(&mut self, node: usize) {
         self.ballot += 1;
         let (ballot, boot, now) = (self.ballot, self.nodes[node].boot, self.now);
         let Some(client) = &mut self.nodes[node].client else { return };
@@ -222,12 +230,6 @@ impl World {
             let later = self.now + self.delay();
             self.at(later, Happening::Change { node, boot, ballot, seen, change: Change::Set(set) });
         }
-    }
-
-    fn tell_sets(&mut self, node: usize) {
-        let Some(client) = &self.nodes[node].client else { return };
-        let (epoch, acks, chosen) = (client.epoch, client.acks(), client.chosen());
-        self.handle(node, Input::AckSet { epoch, acks, chosen });
     }
 
     fn bid(&mut self, node: usize, boot: u64) {
@@ -353,11 +355,9 @@ impl World {
             }
             Command::Close { peer, session } => self.hang_up(node, index(peer), session),
             Command::Complete { tag, ok } => self.complete(node, tag, ok),
-            Command::Want { epoch, set } => {
-                if let Some(client) = self.nodes[node].client.as_mut().filter(|client| client.epoch == epoch) {
-                    client.want(set);
-                    self.propose(node);
-                }
+            Command::Want { epoch, wish, set } => {
+                let at = self.socket_delay(node, Way::ToClient);
+                self.at(at, Happening::Wish { node, boot, epoch, wish, set });
             }
             Command::Journal(event) => self.on_event(node, event),
         }

@@ -229,7 +229,7 @@ pub fn firewall(config: &Config, report: &mut Report) {
     if !(ports.0..=ports.1).all(|port| rules.contains(&port.to_string())) && !rules.contains(&range) {
         missing.push(format!("udp dport {range} accept"));
     }
-    let volumes = config.groups.iter().filter_map(|group| group.volume.as_ref());
+    let volumes = config.volumes().map(|(_, volume)| volume);
     let closed = volumes.filter(|volume| !rules.contains(&volume.port.to_string()));
     missing.extend(closed.map(|volume| format!("tcp dport {} accept", volume.port)));
     if drops && !missing.is_empty() {

@@ -15,7 +15,10 @@ pub fn of_group(config: &Config, me: &Node, group: &Group, report: &mut Report) 
             Err(error) => report.bad("disk", format!("{device}: {error}; the role could not start here")),
         }
     }
-    let Some(volume) = &group.volume else { return };
+    group.volumes.iter().for_each(|volume| of_volume(config, me, volume, report));
+}
+
+fn of_volume(config: &Config, me: &Node, volume: &Volume, report: &mut Report) {
     let name = &volume.name;
     if let Some(place) = volume.backings.get(&me.name)
         && let Some(missing) =

@@ -125,10 +125,11 @@ impl GroupRun {
 
     /// Why this node could not lead for its copy of the data.
     fn unfit(&self, status: &Status, me: &Node) -> String {
-        let Some((data, volume)) = status.data.zip(self.config.volume.as_ref()) else { return String::new() };
+        let Some(data) = status.data else { return String::new() };
+        let asynchronous = || self.config.volumes.iter().any(|volume| volume.asynchronous.nodes.contains(&me.name));
         match (data.fit, data.counts) {
             (true, true) => String::new(),
-            (true, false) if volume.asynchronous.nodes.contains(&me.name) => {
+            (true, false) if asynchronous() => {
                 "; cannot lead: its copy of the data does not count (it is asynchronous: nobody waits for it)".into()
             }
             (true, false) => {
@@ -136,7 +137,7 @@ impl GroupRun {
             }
             (false, _) => format!(
                 "; cannot lead: its copy of the data cannot be used (hotspare-replicate status {0}; journalctl -u hotspare-replicate@{0})",
-                volume.name
+                self.copies.unfit().unwrap_or_default()
             ),
         }
     }

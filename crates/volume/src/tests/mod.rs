@@ -197,7 +197,7 @@ impl Desk {
     fn sets(&mut self, epoch: u64, acks: &[NodeId], chosen: &[NodeId]) {
         let set = |nodes: &[NodeId]| NodeSet::of(nodes.iter().copied()).expect("few");
         let node = if self.copies[&A].status().primary == Some(Epoch(epoch)) { A } else { B };
-        self.input(node, Input::AckSet { epoch: Epoch(epoch), acks: set(acks), chosen: set(chosen) });
+        self.input(node, Input::AckSet { epoch: Epoch(epoch), wish: u64::MAX, acks: set(acks), chosen: set(chosen) });
     }
 
     fn ask(&mut self, request: Request) {

@@ -105,7 +105,7 @@ fn a_page_of_which_one_part_was_not_written_is_not_taken_for_written() {
     };
     let epoch = Epoch(1);
     drive(&mut volume, Input::Promote { epoch, generation: GENERATION, alone: true }, &mut pages);
-    drive(&mut volume, Input::AckSet { epoch, acks: set(&[A]), chosen: set(&[A]) }, &mut pages);
+    drive(&mut volume, Input::AckSet { epoch, wish: 0, acks: set(&[A]), chosen: set(&[A]) }, &mut pages);
     for (tag, at) in [(1, 0), (2, 4 << 20)] {
         drive(&mut volume, Input::Request(Request { range: range(at, 4096), ..write(tag) }), &mut pages);
     }
