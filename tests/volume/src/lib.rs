@@ -23,8 +23,7 @@ use stats::Stats;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Happening, MS, World};
 
-/// How long things go wrong in a run, and how long it then has to heal.
-const FAULTS_FOR: u64 = 15_000 * MS;
+/// How long a run then has to heal.
 const HEAL_FOR: u64 = 10_000 * MS;
 
 pub struct Outcome {
@@ -38,7 +37,7 @@ pub fn run(profile: &Profile, seed: u64, story: bool) -> Outcome {
     let mut world = World::new(profile.clone(), seed, story);
     let result = catch_unwind(AssertUnwindSafe(|| {
         world.at(700 * MS, Happening::Fault);
-        world.play(FAULTS_FOR);
+        world.play(profile.faults_for_ms * MS);
         heal(&mut world);
     }));
     let broken = result.err().map(|cause| {
@@ -59,8 +58,9 @@ fn heal(world: &mut World) {
         world.at(world.now, Happening::Hold { node, boot, on: false });
         world.at(world.now, Happening::PowerOn { node });
     }
-    world.play(FAULTS_FOR + HEAL_FOR);
+    let end = world.profile.faults_for_ms * MS + HEAL_FOR;
+    world.play(end);
     world.nodes.iter_mut().for_each(|node| node.quiet = true);
-    world.play(FAULTS_FOR + HEAL_FOR + 500 * MS);
+    world.play(end + 500 * MS);
     invariants::heals(world);
 }

@@ -21,6 +21,8 @@ pub struct Profile {
     pub rot: bool,
     /// Something goes wrong about twice as often as this.
     pub fault_every_ms: u64,
+    /// How long things go wrong in a run.
+    pub faults_for_ms: u64,
 }
 
 impl Profile {
@@ -43,6 +45,7 @@ pub fn all() -> Vec<Profile> {
         late_words: false,
         rot: false,
         fault_every_ms: 800,
+        faults_for_ms: 15_000,
     };
     vec![
         base.clone(),
@@ -56,6 +59,7 @@ pub fn all() -> Vec<Profile> {
             cut_short: true,
             overlaps: true,
             fault_every_ms: 400,
+            faults_for_ms: 5_000, // it grows once
             ..base.clone()
         },
         Profile { name: "three-copies", nodes: 3, overlaps: true, ..base.clone() },

@@ -289,6 +289,9 @@ impl World {
     fn use_it(&mut self, node: usize, boot: u64) {
         let rests = self.rng.one_in(100);
         let pause = self.rng.below(if rests { 150 * MS } else { 2 * MS }) + MS / 10;
+        if rests && self.profile.cut_short {
+            self.handle(node, Input::Grow); // an operator who tries again
+        }
         self.at(self.now + pause, Happening::Use { node, boot });
         let overlaps = self.profile.overlaps;
         let this = &mut self.nodes[node];
@@ -477,6 +480,12 @@ impl World {
         match event {
             Event::GrowthBegins { .. } if self.profile.cut_short => {
                 self.nodes[self.profile.nodes - 1].slow_disk_until = self.now + 200 * MS;
+                // Whoever leads next may have heard of the new size already.
+                let epoch = self.nodes[node].client.map(|client| client.epoch).filter(|_| self.rng.one_in(2));
+                if let Some(epoch) = epoch {
+                    let (boot, at) = (self.nodes[node].boot, self.now + self.rng.below(100 * MS));
+                    self.at(at, Happening::Depose { node, boot, epoch });
+                }
             }
             Event::Grown { .. } => {
                 self.stats.growths += 1;
