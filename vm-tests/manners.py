@@ -101,10 +101,24 @@ with subtest("and when it comes back, it is the change that comes back"):
 
 with subtest("what was only edited, and is wrong, does not come into force because a role goes"):
     alpha.wait_until_succeeds("hotspare status | grep 'beta (ready)'")
-    touched = alpha.succeed("stat -c %y /run/hotspare-gate/stale")
+    refreshed = alpha.get_unit_property("hotspare-refresh.service", "ExecMainStartTimestampMonotonic")
     alpha.succeed("cp /etc/hotspare/cluster.kdl /root/good.kdl; echo 'no such line' >> /etc/hotspare/cluster.kdl")
     beta.succeed("hotspare switchover")
     beta.wait_for_unit("cluster-up.service")
     alpha.wait_until_succeeds("systemctl is-active cluster-standby.target && test ! -e /run/hotspare-gate/default.kdl")
-    t.assertEqual(alpha.succeed("stat -c %y /run/hotspare-gate/stale"), touched)
+    t.assertEqual(alpha.get_unit_property("hotspare-refresh.service", "ExecMainStartTimestampMonotonic"), refreshed)
+    alpha.fail("test -e /run/hotspare-gate/default.stale")
     alpha.succeed("cp /root/good.kdl /etc/hotspare/cluster.kdl")
+
+with subtest("a role does not come back with the units of the older configuration: the node waits for process 1, and says so"):
+    alpha.succeed("systemctl stop cluster-standby.target")
+    for node in (witness, alpha, beta):
+        node.succeed("sed -i 's|address \"192.0.2.100/24\" interface=\"eth1\"|&; address \"2001:db8:1::100/64\" interface=\"eth1\"|' /etc/hotspare/cluster.kdl; hotspare apply")
+    beta.succeed("systemctl stop hotspare-refresh.path; systemctl start cluster-standby.target")
+    beta.wait_until_succeeds("hotspare status | grep 'process 1 has yet to make the units of the configuration in force'")
+    assert "does not stand by" in beta.fail("hotspare switchover 2>&1")
+    beta.fail("systemctl start cluster-primary.target")
+    beta.succeed("systemctl start cluster-standby.target hotspare-refresh.path")
+    beta.wait_until_succeeds("hotspare switchover")
+    beta.wait_for_unit("cluster-up.service")
+    beta.succeed("ip -o addr show to 2001:db8:1::100 | grep .")

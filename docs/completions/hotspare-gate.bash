@@ -42,7 +42,7 @@ _hotspare__gate() {
                     return 0
                     ;;
                 --act)
-                    COMPREPLY=($(compgen -W "guard prove up give-up" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "guard prove refresh up give-up" -- "${cur}"))
                     return 0
                     ;;
                 *)

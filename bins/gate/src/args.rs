@@ -34,6 +34,8 @@ pub enum Act {
     Guard,
     /// Prove that nothing is left, killing what is (ExecStopPost=).
     Prove,
+    /// Have process 1 make the units of the configuration in force, for all groups (hotspare-refresh.service).
+    Refresh,
     /// Say that the whole role is up.
     Up,
     /// Say that a service failed for good.

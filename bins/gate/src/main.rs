@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     run(|args: Args| match args.act {
         Act::Guard => guard(&args),
         Act::Prove => prove::after(&args),
+        Act::Refresh => prove::refresh(),
         Act::Up => say(&Ask::Up { group: args.group }),
         Act::GiveUp => say(&Ask::GiveUp { group: args.group }),
     })

@@ -17,6 +17,9 @@ use hotspare_page::PageReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How the file is called that says that the units of a group are of an older configuration.
+const STALE: &str = "stale";
+
 /// Where claims, proofs and the configuration in force are kept.
 pub const FOLDER: &str = "/run/hotspare-gate";
 
@@ -82,7 +85,7 @@ pub fn at_its_stop(args: &Args) {
 }
 
 /// The units of a held group stay those of the file that was in force when it was taken; what was put in force meanwhile comes now, before
-/// the role can come back (hotspare-refresh.path has process 1 reload them). What was only edited stays pending, and may have mistakes: in
+/// the role can come back (hotspare-refresh.path has process 1 reload them, and until then the lease client takes no role here). What was only edited stays pending, and may have mistakes: in
 /// force is what the lease client started with.
 fn let_newer_units_in(args: &Args) {
     let held = file(&args.group, "kdl");
@@ -94,9 +97,31 @@ fn let_newer_units_in(args: &Args) {
         && now != was
         && digest.is_some()
         && digest == in_force
-        && let Err(error) = std::fs::write(Path::new(FOLDER).join("stale"), "")
+        && let Err(error) = std::fs::write(file(&args.group, STALE), "")
     {
         eprintln!("units of the older configuration stay until systemctl daemon-reload: {error}");
+    }
+}
+
+/// What hotspare-refresh.service runs: process 1 makes the units of the configuration in force. Groups that say meanwhile that theirs are
+/// old have it run again.
+pub fn refresh() -> Result<Exit, Failure> {
+    let of =
+        |entry: std::fs::DirEntry| Some(entry.path()).filter(|path| path.extension().is_some_and(|end| end == STALE));
+    let files = std::fs::read_dir(FOLDER).map_err(Exit::OsErr.why(format!("cannot read {FOLDER}")))?;
+    let stale: Vec<PathBuf> = files.filter_map(|entry| of(entry.ok()?)).collect();
+    let done = std::process::Command::new("systemctl").arg("daemon-reload").status();
+    // Also where it failed: a role with older units is better than none.
+    let removed: std::io::Result<()> = stale.iter().try_for_each(std::fs::remove_file);
+    let done = done.map_err(Exit::OsErr.why("cannot run systemctl"))?;
+    removed.map_err(Exit::OsErr.why(format!("cannot write to {FOLDER}")))?;
+    if done.success() {
+        Ok(Exit::Done)
+    } else {
+        Err(Failure::new(
+            Exit::OsErr,
+            format!("systemctl daemon-reload: {done}; units of the older configuration stay"),
+        ))
     }
 }
 

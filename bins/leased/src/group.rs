@@ -43,8 +43,10 @@ pub struct GroupRun {
     next_request: u64,
     /// The last decision in words.
     why: String,
-    /// What of the standby role is not active.
-    lacking: Vec<String>,
+    /// What of the standby role is not active; `None`: not known yet.
+    lacking: Option<Vec<String>>,
+    /// Process 1 has yet to make the units of the configuration in force: with those of the older one the role would be another.
+    stale: bool,
     /// What is asked whether this node reaches its clients, and what each said last.
     uplinks: BTreeMap<Caller, bool>,
     pub(crate) copies: Followers,
@@ -123,7 +125,8 @@ impl GroupRun {
             waiting: BTreeMap::new(),
             next_request: 1,
             why: String::new(),
-            lacking: Vec::new(),
+            lacking: None,
+            stale: false,
             uplinks: BTreeMap::new(),
             copies: Followers::of(group),
         };
@@ -182,6 +185,10 @@ impl GroupRun {
     /// Feeds `input` to the core; what is to be sent comes back, the rest is done here.
     pub fn handle(&mut self, config: &Config, me: &Node, now: Stamp, input: Input) -> Vec<Command> {
         let mut inputs = vec![input];
+        let stale = file(&self.config.name, "stale").exists();
+        if std::mem::replace(&mut self.stale, stale) != stale {
+            inputs.insert(0, self.stands_by());
+        }
         if self.lease.phase() == PhaseName::Lost
             && let Some((incarnation, how)) = read_proof(&self.config.name)
         {
@@ -292,6 +299,10 @@ impl GroupRun {
             return if told.is_ok() { vec![Input::Claimed(life)] } else { Vec::new() };
         }
         self.want("take", false);
+        if self.stale {
+            let reason = "process 1 has yet to make the units of the configuration in force (hotspare-refresh.service): try again";
+            return refuse(reason);
+        }
         let id = self.request(Waiting { caller, answer, gate: true });
         vec![Input::GateWaiting(true), Input::Request(Request { id, to: None, ask })]
     }
@@ -373,8 +384,12 @@ impl GroupRun {
 
     /// These of them are not active.
     pub fn standby_lacks(&mut self, units: Vec<String>) -> Input {
-        self.lacking = units;
-        Input::Standby(self.lacking.is_empty())
+        self.lacking = Some(units);
+        self.stands_by()
+    }
+
+    fn stands_by(&self) -> Input {
+        Input::Standby(!self.stale && self.lacking.as_ref().is_some_and(Vec::is_empty))
     }
 
     /// Units whose failure is the role's.

@@ -58,7 +58,10 @@ impl GroupRun {
             }
             _ if self.config.is_lock() => "free, or held elsewhere".into(),
             _ if status.expects => "is about to take over: it waits until the other has stopped".into(),
-            _ if !status.standby => match self.lacking.first().filter(|unit| unit.ends_with(".path")) {
+            _ if self.stale => {
+                "process 1 has yet to make the units of the configuration in force (systemctl start hotspare-refresh.service)".into()
+            }
+            _ if !status.standby => match self.lacking.iter().flatten().find(|unit| unit.ends_with(".path")) {
                 Some(unit) => {
                     format!("{unit} is not active, so no role could be started here (systemctl start {unit})")
                 }
