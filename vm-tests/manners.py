@@ -114,11 +114,12 @@ with subtest("a role does not come back with the units of the older configuratio
     alpha.succeed("systemctl stop cluster-standby.target")
     for node in (witness, alpha, beta):
         node.succeed("sed -i 's|address \"192.0.2.100/24\" interface=\"eth1\"|&; address \"2001:db8:1::100/64\" interface=\"eth1\"|' /etc/hotspare/cluster.kdl; hotspare apply")
-    beta.succeed("systemctl stop hotspare-refresh.path; systemctl start cluster-standby.target")
+    # It begins when somebody writes there.
+    beta.succeed("mkfifo /run/wait; mkdir -p /run/systemd/system/hotspare-refresh.service.d; printf '[Service]\nExecStartPre=cat /run/wait\n' > /run/systemd/system/hotspare-refresh.service.d/wait.conf; systemctl daemon-reload")
+    beta.succeed("systemctl start cluster-standby.target")
     beta.wait_until_succeeds("hotspare status | grep 'process 1 has yet to make the units of the configuration in force'")
     assert "does not stand by" in beta.fail("hotspare switchover 2>&1")
     beta.fail("systemctl start cluster-primary.target")
-    beta.succeed("systemctl start cluster-standby.target hotspare-refresh.path")
-    beta.wait_until_succeeds("hotspare switchover")
+    beta.succeed("systemctl start cluster-standby.target; echo > /run/wait")
     beta.wait_for_unit("cluster-up.service")
     beta.succeed("ip -o addr show to 2001:db8:1::100 | grep .")
