@@ -236,7 +236,7 @@ let
     volumes = mkOption {
       type = types.attrsOf (types.submodule volume);
       default = { };
-      description = "A block device with a copy on every candidate (one for each group, so far).";
+      description = "Block devices with a copy on every candidate. A node leads with all of its copies or with none.";
     };
     shared = mkOption {
       type = types.listOf (types.submodule shared);

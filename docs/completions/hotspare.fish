@@ -52,7 +52,7 @@ complete -c hotspare -n "__fish_hotspare_using_subcommand doctor" -l config -r -
 complete -c hotspare -n "__fish_hotspare_using_subcommand doctor" -l json -d 'For scripts'
 complete -c hotspare -n "__fish_hotspare_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c hotspare -n "__fish_hotspare_using_subcommand force" -l lost -d 'A node that is gone and switched off; once for each' -r
-complete -c hotspare -n "__fish_hotspare_using_subcommand force" -l volume -d 'On the node whose copy of this volume shall count, when none of those that do is left: what it lacks is lost' -r
+complete -c hotspare -n "__fish_hotspare_using_subcommand force" -l volume -d 'On the node whose copy of this volume shall count, when none of those that do is left: what it lacks is lost. It is for all volumes of its group' -r
 complete -c hotspare -n "__fish_hotspare_using_subcommand force" -l back -d 'A node that was gone and has been made anew: it may lead again, and learns what a voter has to know' -r
 complete -c hotspare -n "__fish_hotspare_using_subcommand force" -l reason -d 'Why; it is kept in the configuration and in the journal' -r
 complete -c hotspare -n "__fish_hotspare_using_subcommand force" -l vote -d 'On a node that came back and has learned enough: it votes again'

@@ -64,7 +64,8 @@ pub enum Command {
         /// A node that is gone and switched off; once for each.
         #[arg(long, value_name = "NODE", required_unless_present_any = ["back", "vote", "volume"])]
         lost: Vec<String>,
-        /// On the node whose copy of this volume shall count, when none of those that do is left: what it lacks is lost.
+        /// On the node whose copy of this volume shall count, when none of those that do is left: what it lacks is lost. It is for all
+        /// volumes of its group.
         #[arg(long, value_name = "VOLUME", conflicts_with_all = ["lost", "back", "vote"])]
         volume: Option<String>,
         /// A node that was gone and has been made anew: it may lead again, and learns what a voter has to know.
