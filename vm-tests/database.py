@@ -49,8 +49,8 @@ class Database:
         self.client.succeed("touch /var/lib/acknowledged")
         first, *others = self.nodes
         if log:
-            first.succeed("hotspare-replicate create log --first --format xfs")
-            first.succeed(f"mkdir /tmp/data /tmp/log; mount /dev/vdb /tmp/data; mount {log} /tmp/log; mv /tmp/data/db/pg_wal/* /tmp/log; chown postgres: /tmp/log; chmod 700 /tmp/log; umount /tmp/data /tmp/log")
+            first.succeed("hotspare-replicate create log --first --format ext4")
+            first.succeed(f"mkdir /tmp/data /tmp/log; mount /dev/vdb /tmp/data; mount {log} /tmp/log; rmdir /tmp/log/lost+found; mv /tmp/data/db/pg_wal/* /tmp/log; chown postgres: /tmp/log; chmod 700 /tmp/log; umount /tmp/data /tmp/log")
         first.succeed("hotspare-replicate create data --first")
         for node in others:
             node.succeed("; ".join(f"hotspare-replicate create {volume}" for volume in volumes))
