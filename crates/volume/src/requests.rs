@@ -261,6 +261,9 @@ impl Volume {
 
     /// R10: every request fails, those under way and those to come. What is under way to the disks may still land there, and is marked.
     pub(crate) fn seal(&mut self) {
+        if let Role::Replica(replica) = &mut self.role {
+            replica.promotion = None; // what has not begun does not begin any more
+        }
         let Role::Primary(primary) = &mut self.role else { return };
         if std::mem::replace(&mut primary.sealed, true) {
             return;
