@@ -36,6 +36,8 @@ pub struct World {
     pub story: Option<Vec<String>>,
     events: BinaryHeap<Due>,
     sequence: u64,
+    /// The number of what happens now.
+    turn: u64,
     pub(crate) session: u64,
     ballot: u64,
     pub sessions: BTreeMap<(usize, usize), u64>,
@@ -71,6 +73,7 @@ impl World {
             story: story.then(Vec::new),
             events: BinaryHeap::new(),
             sequence: 0,
+            turn: 0,
             session: 0,
             ballot: 0,
             sessions: BTreeMap::new(),
@@ -102,19 +105,19 @@ impl World {
     /// Lets happen what is due until `until`.
     pub fn play(&mut self, until: u64) {
         while self.events.peek().is_some_and(|due| due.0 <= until) {
-            let Due(time, _, what) = self.events.pop().expect("peeked");
-            self.now = time;
+            let Due(time, sequence, what) = self.events.pop().expect("peeked");
+            (self.now, self.turn) = (time, sequence);
             self.stats.events += 1;
             self.happen(what);
         }
         self.now = until;
     }
 
-    /// A node whose processes stand still gets it later.
+    /// A node whose processes stand still gets it later, and in its turn: stood still once more, it is not overtaken by what came meanwhile.
     fn stalled(&mut self, node: usize, what: Happening) -> Option<Happening> {
         let until = self.nodes[node].stalled_until;
         if self.now < until {
-            self.at(until, what);
+            self.events.push(Due(until, self.turn, what));
             return None;
         }
         Some(what)
