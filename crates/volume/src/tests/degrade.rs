@@ -149,3 +149,26 @@ fn a_disk_that_hangs_ends_the_tenure_if_another_copy_counts_and_else_is_waited_f
     alone.run(200);
     assert_eq!(alone.completed, [(1, true)]);
 }
+
+/// D4 (decision 0039): "not any more" may arrive right behind "this one as well", and the voters may be asked for both.
+#[test]
+fn a_wish_that_is_taken_back_is_waited_for_until_it_is_known_to_be_out_of_the_world() {
+    let mut desk = Desk::both();
+    desk.disconnect();
+    desk.run(2100);
+    desk.sets(1, &[A], &[A]);
+    desk.connect();
+    desk.run(200);
+    assert_eq!(desk.wants, [set(&[A]), set(&[A, B])], "equal again");
+    desk.disconnect();
+    desk.run(2100);
+    assert_eq!(desk.wants.last(), Some(&set(&[A])));
+    desk.ask(write(1));
+    let said = |wish| Input::AckSet { epoch: Epoch(1), wish, acks: set(&[A]), chosen: set(&[A]) };
+    let last = desk.wants.len() as u64; // they are numbered
+    assert_eq!(desk.wants[desk.wants.len() - 2], set(&[A, B]));
+    desk.input(A, said(last - 2));
+    assert!(desk.completed.is_empty(), "both are still on their way");
+    desk.input(A, said(last - 1));
+    assert_eq!(desk.completed, [(1, true)]);
+}

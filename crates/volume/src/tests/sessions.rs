@@ -130,3 +130,23 @@ fn strangers_and_old_sessions_are_not_heard() {
         desk.copies.get_mut(&A).unwrap().handle(desk.now, Input::Connected { peer: NodeId(99), session: 50 });
     assert_eq!(commands, [Command::Close { peer: NodeId(99), session: 50 }]);
 }
+
+#[test]
+fn a_promotion_that_is_called_off_before_it_is_on_disk_does_not_begin_afterwards() {
+    for end in [Input::Demote, Input::Seal] {
+        let mut volume = copy(A, B, |_| {});
+        let now = Duration::from_secs(1);
+        let asked = volume.handle(now, Input::Promote { epoch: Epoch(1), generation: GENERATION, alone: false });
+        let saves = asked.iter().filter_map(|command| match command {
+            Command::Meta { id, .. } => Some(*id),
+            _ => None,
+        });
+        volume.handle(now, end);
+        for id in saves {
+            volume.handle(now, Input::Done { id, ok: true });
+        }
+        volume.handle(now + Duration::from_secs(1), Input::Tick);
+        let status = volume.status();
+        assert_eq!((status.primary, status.min_epoch), (None, Epoch(1)));
+    }
+}
