@@ -43,6 +43,10 @@ class Round:
     def data(self):
         return self.rng.choice([self.alpha, self.beta])
 
+    def questions(self, many: int) -> None:
+        """So many questions of one more client later, whether or not anybody answers."""
+        self.client.succeed(f"for _ in $(seq {many}); do curl -s -o /dev/null --max-time 0.02 http://vip/who || true; done", timeout=60)
+
     # Each fault says what it did, or nothing if it could not.
     def crash(self):
         node = self.rng.choice([self.alpha, self.beta, self.alpha, self.beta, self.witness])
@@ -80,7 +84,7 @@ class Round:
         node = self.data()
         if node.process:
             node.freeze()
-            time.sleep(self.rng.uniform(0.1, 5))  # the fault itself, not a wait for something
+            self.questions(self.rng.randrange(5, 250))
             node.thaw()
             return f"{node.name}: frozen for a while"
 
@@ -148,7 +152,7 @@ class Round:
             said = self.rng.choice(kinds)()
             if said:
                 self.did.append(said)
-                time.sleep(self.rng.uniform(0, 2.5))  # faults come when they come
+                self.questions(self.rng.randrange(125))
         self.go_on()
         self.heal()
         for machine in (self.alpha, self.beta, self.witness):
