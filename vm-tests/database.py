@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import volumes
+
 DB = """[Unit]
 Description=The database
 [Service]
@@ -40,8 +42,8 @@ class Database:
     def begin(self, log: str = "") -> None:
         """All machines run. The disk becomes a volume, and the client commits from now on. `log`: a disk of `first` for the database's log,
         which becomes the volume `log`."""
-        volumes = ["data", *(["log"] if log else [])]
-        services = " ".join(f"hotspare-replicate@{volume}" for volume in volumes)
+        names = ["data", *(["log"] if log else [])]
+        services = " ".join(f"hotspare-replicate@{name}" for name in names)
         for node in self.nodes:
             node.copy_text("/etc/systemd/system/db.service", DB)
             node.succeed(f"systemctl daemon-reload; systemctl stop {services}")
@@ -53,7 +55,7 @@ class Database:
             first.succeed(f"mkdir /tmp/data /tmp/log; mount /dev/vdb /tmp/data; mount {log} /tmp/log; rmdir /tmp/log/lost+found; mv /tmp/data/db/pg_wal/* /tmp/log; chown postgres: /tmp/log; chmod 700 /tmp/log; umount /tmp/data /tmp/log")
         first.succeed("hotspare-replicate create data --first")
         for node in others:
-            node.succeed("; ".join(f"hotspare-replicate create {volume}" for volume in volumes))
+            node.succeed("; ".join(f"hotspare-replicate create {name}" for name in names))
         for node in self.nodes:
             node.succeed(f"systemctl reset-failed; systemctl start {services}")
         leads(first)
@@ -77,9 +79,12 @@ class Database:
 
 
 def wait_equal(node, other, volume: str = "data") -> None:
-    want = f'[.copies[] | select(.node == "{other.name}" and .joined and .counts)] | length == 1'
-    node.wait_until_succeeds(f"hotspare-replicate status {volume} --json | jq -e '{want}'", timeout=SLOW)
-    node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=SLOW)
+    volumes.wait_equal(node, other, timeout=SLOW, volume=volume)
+
+
+def who_leads(one, other) -> tuple:
+    """Of two machines, one of which has the role: that one, and the other."""
+    return (one, other) if one.run("systemctl is-active cluster-up.service", 30)[0] == 0 else (other, one)
 
 
 def leads(node) -> None:

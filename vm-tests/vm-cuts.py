@@ -6,7 +6,7 @@
 import os
 import random
 
-from database import SLOW, Database, leads, wait_equal
+from database import SLOW, Database, leads, wait_equal, who_leads
 
 CUTS, SEED = int(os.environ.get("CUTS", "5")), int(os.environ.get("SEED", "1"))
 rng = random.Random(SEED)
@@ -51,7 +51,7 @@ while cuts < CUTS:
     before = max(before, db.acknowledged())
     with subtest(f"{cuts} cuts: the {kind}"):
         db.commits_go_on(400)
-        leader, other = (alpha, beta) if alpha.run("systemctl is-active cluster-up.service", 30)[0] == 0 else (beta, alpha)
+        leader, other = who_leads(alpha, beta)
         leads(leader)
         db.nothing_is_lost(leader, before)
         wait_equal(leader, other)

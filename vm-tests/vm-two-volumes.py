@@ -2,7 +2,7 @@
 # the role is handed over, the primary loses its power or both do; both are mounted in order and unmounted in reverse.
 # lab-machines: alpha beta
 # lab-config: volume "data" { backing "/dev/vdb"; mount "/srv/data" type="ext4"; }; volume "log" { backing "/dev/vdc"; mount "/srv/data/db/pg_wal" type="ext4"; }; unit "db.service"; outage-budget "22s"; hold-down "1s"
-from database import Database, leads, wait_equal
+from database import Database, leads, wait_equal, who_leads
 
 MOUNTED = "findmnt -n -o SOURCE,FSTYPE /srv/data; findmnt -n -o SOURCE,FSTYPE /srv/data/db/pg_wal"
 
@@ -50,7 +50,7 @@ with subtest("both lose their power at once"):
     alpha.start()
     beta.start()
     db.commits_go_on(600)
-    leader, other = (alpha, beta) if alpha.run("systemctl is-active cluster-up.service", 30)[0] == 0 else (beta, alpha)
+    leader, other = who_leads(alpha, beta)
     db.nothing_is_lost(leader, before)
     both_equal(leader, other)
 
