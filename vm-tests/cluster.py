@@ -19,7 +19,6 @@ LAB = REPO / ".lab"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,udev,iproute2,iputils-ping,procps,nginx-light,netcat-openbsd,curl,nftables,less,kmod,tcpdump,strace,keepalived,jq,postgresql-client,fence-agents-ipmilan,openipmi"
 )
-MACHINES = (f"{PACKAGES},{VM_PACKAGES}", "virtual machines")
 SUITE = "trixie"
 NODES = ["alpha", "beta", "witness", "client"]
 VIP4, VIP6 = "192.0.2.100", "2001:db8:1::100"
@@ -49,6 +48,16 @@ NGINX = """server {
 """
 
 
+def machines_of(kernel: str) -> tuple[str, str, str]:
+    """What a tree for virtual machines is made of. `kernel`: nothing, or `backports`, for one that is newer than the release."""
+    packages = f"{PACKAGES},{VM_PACKAGES}"
+    if not kernel:
+        return packages, "virtual machines", ""
+    newer = f"{SUITE}-{kernel}"
+    packages = packages.replace("linux-image-amd64", f"linux-image-amd64/{newer},nvme-cli")
+    return packages, f"virtual machines, with a kernel of {newer}", newer
+
+
 def mirror() -> str:
     """The mirror that this machine itself installs from."""
     found = sh("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", check=False).split()
@@ -57,16 +66,17 @@ def mirror() -> str:
     return found[0]
 
 
-def debian(log: Log, packages: str, what: str) -> Path:
-    """A Debian tree with these packages, made once and kept under .lab/."""
+def debian(log: Log, packages: str, what: str, newer: str = "") -> Path:
+    """A Debian tree with these packages, made once and kept under .lab/. `newer`: a suite that some of them are taken from."""
     LAB.mkdir(exist_ok=True)
     key = hashlib.sha256(f"{SUITE} {packages}".encode()).hexdigest()[:12]
     tree = LAB / f"tree-{key}"
     if not tree.exists():
         with log.nested(f"making a Debian {SUITE} tree for {what} (once)"):
             tar, fresh = LAB / f"tree-{key}.tar", LAB / f"tree-{key}.new"
+            sources = [f"deb {mirror()} {suite} main" for suite in (SUITE, newer)] if newer else [mirror()]
             done = subprocess.run(
-                ["mmdebstrap", "--variant=minbase", f"--include={packages}", SUITE, str(tar), mirror()],
+                ["mmdebstrap", "--variant=minbase", f"--include={packages}", SUITE, str(tar), *sources],
                 capture_output=True, text=True, check=False,
             )
             if done.returncode != 0:
@@ -119,10 +129,10 @@ class Cluster:
     """Fresh machines for one scenario."""
 
     def __init__(
-        self, tree: Path, installed: Path, log: Log, more: str = "", peer: dict[str, str] | None = None, machines: tuple[str, ...] = ()
+        self, tree: Path, installed: Path, log: Log, more: str = "", peer: dict[str, str] | None = None, machines: tuple[str, ...] = (), kernel: str = ""
     ) -> None:
         """`peer`: not hotspare but another program, its files by node and path; nginx runs everywhere then. `machines` are virtual
-        machines, the others containers."""
+        machines, with this `kernel` ([`machines_of`]), the others containers."""
         self.log, self.peer = log, peer
         self.work = Path(tempfile.mkdtemp(prefix="run-", dir=LAB))
         sh("mount", "-t", "tmpfs", "-o", f"size={10 if machines else 4}g", "tmpfs", str(self.work))
@@ -130,7 +140,7 @@ class Cluster:
         # alpha 1, beta 2, client 3, witness 4: sorted, as the NixOS driver numbers them.
         hosts = "".join(f"{NETWORKS[1][0]}.{number} {name}\n" for name, number in numbers.items())
         hosts += f"{VIP4} vip\n{VIP6} vip6\n"
-        big = debian(log, *MACHINES) if machines else tree
+        big = debian(log, *machines_of(kernel)) if machines else tree
         if machines:
             small_initrd(big)
 

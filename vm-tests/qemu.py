@@ -44,7 +44,7 @@ for module in {modules}; do /bin/insmod /$module.ko; done
 /bin/mount -t ext4 -o rw /dev/vda /root
 exec /bin/run-init /root /sbin/init
 """
-FIRST_MODULES = "virtio_blk crc16 mbcache jbd2 crc32c_generic libcrc32c ext4".split()
+FIRST_MODULES = ["virtio_blk", "ext4"]  # and what they need
 # A shell on a port that only the host sees, as the NixOS driver has one; each command is a process of its own.
 AGENT = """[Unit]
 Description=The lab's way in
@@ -96,10 +96,12 @@ def small_initrd(tree: Path) -> Path:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, fresh / name)
         kernel = next((tree / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
-        for module in FIRST_MODULES:
-            packed = sh("chroot", str(tree), "modinfo", "-k", kernel, "-n", module).strip()
-            (fresh / f"{module}.ko").write_bytes(lzma.decompress((tree / packed.lstrip("/")).read_bytes()))
-        (fresh / "init").write_text(FIRST.format(modules=" ".join(FIRST_MODULES)))
+        needed = sh("chroot", str(tree), "modprobe", "-a", "-S", kernel, "--show-depends", *FIRST_MODULES)
+        packed = list(dict.fromkeys(re.findall(r"^insmod /(\S+\.ko\.xz)", needed, re.MULTILINE)))
+        modules = [Path(path).name.removesuffix(".ko.xz") for path in packed]
+        for module, path in zip(modules, packed, strict=True):
+            (fresh / f"{module}.ko").write_bytes(lzma.decompress((tree / path).read_bytes()))
+        (fresh / "init").write_text(FIRST.format(modules=" ".join(modules)))
         (fresh / "init").chmod(0o755)
         sh("chroot", str(tree), "bash", "-c", f"cd /tmp/{fresh.name} && find . | cpio -o -H newc --quiet > /boot/initrd.new && mv /boot/initrd.new /boot/initrd.lab")
     return made

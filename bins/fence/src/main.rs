@@ -18,7 +18,7 @@ use hotspare_daemon::watchdog::{self, Watchdog};
 use hotspare_daemon::{Exit, Failure, Priority, clock, identity, journal, message_id, run};
 use hotspare_page::{Standing, Tenancy};
 use pill::Desk;
-use reservation::{Disk, WhileHeld};
+use reservation::{Claimed, Disk, WhileHeld};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -153,10 +153,17 @@ fn claim(config: &Config, (group, device): (Option<&str>, &Path), me: &str) -> R
     let mut tenancy = group.map(Tenancy::open).transpose().map_err(|why| failed(why.to_string()))?;
     let held = || tenancy.as_mut().is_none_or(|tenancy| tenancy.look(clock::now()) == Standing::Good);
     let mut disk = WhileHeld(Disk::open(device).map_err(failed)?, held);
-    let lost = reservation::claim(&mut disk, key(me), &others).map_err(failed)?;
+    let Claimed { lost, strangers } = reservation::claim(&mut disk, key(me), &others).map_err(failed)?;
     disk.0.forget().map_err(failed)?;
     let from = if lost.is_empty() { "nobody".into() } else { lost.join(", ") };
-    println!("{}: only {me} can write to it now (taken from: {from})", device.display());
+    println!("{}: of all nodes only {me} can write to it now (taken from: {from})", device.display());
+    for key in strangers {
+        eprintln!(
+            "hotspare-fence: {}: whoever registered the key {key:#x} can write to it as well, and is no node of this cluster: one \
+             that was taken out of the file? (sg_persist, or nvme resv-report, shows it; preempting it ends that)",
+            device.display()
+        );
+    }
     Ok(Exit::Done)
 }
 

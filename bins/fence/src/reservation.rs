@@ -7,6 +7,7 @@
 
 use hotspare_core::id::fnv1a;
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
@@ -19,6 +20,8 @@ const WRITE_EXCLUSIVE_REGISTRANTS: u32 = 3;
 const IGNORE_KEY: u32 = 1;
 /// What the kernel says when a key is not the one, or not there (`PR_STS_RESERVATION_CONFLICT`, SAM-5).
 const CONFLICT: i32 = 0x18;
+/// Keys that are asked for: of a SAN's disk there are a few.
+const KEYS_MAX: usize = 256;
 /// The first order after somebody else's preempt is answered with that news (a unit attention) and not carried out.
 const TRIES: usize = 3;
 
@@ -41,13 +44,24 @@ pub trait Reserve {
     fn reserve(&mut self, key: u64) -> Result<Answer, String>;
     /// Takes `other` out, with the reservation if it has it, and aborts what it has under way.
     fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String>;
+    /// The keys that are registered; none where the kernel does not tell (it does since Linux 7.0).
+    fn keys(&mut self) -> Vec<u64>;
 }
 
-/// Leaves no key of `nodes` on the disk but `own`, and reserves it. Whose keys were there.
+/// What a claim has found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claimed<'a> {
+    /// Whose keys were there.
+    pub lost: Vec<&'a str>,
+    /// Keys of no node of the cluster, which may write as before: nobody but an operator knows whose they are.
+    pub strangers: BTreeSet<u64>,
+}
+
+/// Leaves no key of `nodes` on the disk but `own`, and reserves it.
 ///
 /// # Errors
 /// If that cannot be had, in words.
-pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) -> Result<Vec<&'a str>, String> {
+pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) -> Result<Claimed<'a>, String> {
     // Without a key of one's own, that a preempt is refused would not mean that there is nothing to preempt.
     if disk.register(own)? != Answer::Done {
         return Err("it does not take the key of this node".into());
@@ -63,10 +77,16 @@ pub fn claim<'a>(disk: &mut impl Reserve, own: u64, nodes: &[(&'a str, u64)]) ->
         }
     }
     match disk.reserve(own)? {
-        Answer::Done => Ok(lost),
-        Answer::Conflict => Err("somebody who is no node of this cluster has it reserved: `sg_persist -r` shows the \
-                                 key (sg3-utils), `sg_persist --out --clear` with that key ends it"
-            .into()),
+        Answer::Done => {
+            let strangers: BTreeSet<u64> = disk.keys().into_iter().filter(|key| *key != own).collect();
+            Ok(Claimed { lost, strangers })
+        }
+        Answer::Conflict => {
+            Err("somebody who is no node of this cluster has it reserved: `sg_persist -r` (sg3-utils; \
+                                 NVMe: `nvme resv-report`) shows the key, `sg_persist --out --clear` (`nvme \
+                                 resv-release --rrela=1`) with that key ends it"
+                .into())
+        }
     }
 }
 
@@ -91,6 +111,10 @@ impl<D: Reserve, H: FnMut() -> bool> Reserve for WhileHeld<D, H> {
 
     fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String> {
         self.disk()?.preempt(key, other)
+    }
+
+    fn keys(&mut self) -> Vec<u64> {
+        self.0.keys() // takes nothing
     }
 }
 
@@ -160,6 +184,26 @@ impl Reserve for Disk {
     fn preempt(&mut self, key: u64, other: u64) -> Result<Answer, String> {
         self.order(Preemption { own: key, other, kind: WRITE_EXCLUSIVE_REGISTRANTS, flags: 0 })
     }
+
+    fn keys(&mut self) -> Vec<u64> {
+        const READ_KEYS: Opcode = opcode::read_write::<Keys>(b'p', 206);
+        let mut keys = vec![0_u64; KEYS_MAX];
+        let count = u32::try_from(keys.len()).expect("a few");
+        let mut asked = Keys { generation: 0, count, place: keys.as_mut_ptr() as u64 };
+        // SAFETY: `Keys` is the structure that pr.h has for 206, and `place` has room for `count` keys and outlives the call.
+        #[allow(unsafe_code)]
+        let _ = unsafe { ioctl::ioctl(&self.0, ioctl::Updater::<READ_KEYS, Keys>::new(&mut asked)) }; // none were found then
+        keys.retain(|key| *key != 0); // nobody's
+        keys
+    }
+}
+
+/// `struct pr_read_keys`.
+#[repr(C)]
+struct Keys {
+    generation: u32,
+    count: u32,
+    place: u64,
 }
 
 /// An order of pr.h, by its number there.
@@ -212,7 +256,6 @@ unsafe impl<T: Order> Ioctl for Told<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     /// A disk as SPC-4 has it, seen by one machine after the other.
     #[derive(Default)]
@@ -250,6 +293,14 @@ mod tests {
             }
             Ok(Answer::Done)
         }
+
+        fn keys(&mut self) -> Vec<u64> {
+            self.0.keys.iter().copied().collect()
+        }
+    }
+
+    fn taken_from<'a>(lost: &[&'a str]) -> Result<Claimed<'a>, String> {
+        Ok(Claimed { lost: lost.to_vec(), strangers: BTreeSet::new() })
     }
 
     const NODES: [(&str, u64); 3] = [("alpha", 1), ("beta", 2), ("gamma", 3)];
@@ -258,12 +309,20 @@ mod tests {
     fn whoever_claims_it_last_is_the_only_one_who_can_write() {
         let mut lun = Lun::default();
         for (own, lost) in [(1, vec![]), (1, vec![]), (2, vec!["alpha"]), (3, vec!["beta"]), (1, vec!["gamma"])] {
-            assert_eq!(claim(&mut Seen(&mut lun, false), own, &NODES), Ok(lost));
+            assert_eq!(claim(&mut Seen(&mut lun, false), own, &NODES), taken_from(&lost));
             assert_eq!((lun.keys.clone(), lun.reserved), (BTreeSet::from([own]), Some(own)));
         }
         // One that had registered and never reserved is taken out as well.
         lun.keys.insert(2);
-        assert_eq!(claim(&mut Seen(&mut lun, false), 3, &NODES), Ok(vec!["alpha", "beta"]));
+        assert_eq!(claim(&mut Seen(&mut lun, false), 3, &NODES), taken_from(&["alpha", "beta"]));
+    }
+
+    #[test]
+    fn a_key_of_no_node_is_told_and_left_where_it_is() {
+        let mut lun = Lun { keys: BTreeSet::from([2, 77]), reserved: Some(2) };
+        let claimed = claim(&mut Seen(&mut lun, false), 1, &NODES).unwrap();
+        assert_eq!(claimed, Claimed { lost: vec!["beta"], strangers: BTreeSet::from([77]) });
+        assert_eq!((lun.keys, lun.reserved), (BTreeSet::from([1, 77]), Some(1)));
     }
 
     #[test]
@@ -304,6 +363,7 @@ mod tests {
     #[test]
     fn the_structures_are_those_of_the_kernel_and_keys_differ() {
         assert_eq!((size_of::<Registration>(), size_of::<Reservation>(), size_of::<Preemption>()), (24, 16, 24));
+        assert_eq!(size_of::<Keys>(), 16);
         assert_ne!(key("shop", "alpha"), key("shop", "beta"));
         assert_ne!(key("shop", "alpha"), key("lab", "alpha"));
         let said = Disk::open(Path::new("/dev/null")).err().expect("a character device");
