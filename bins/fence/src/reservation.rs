@@ -6,6 +6,7 @@
 //! that lets registrants write, since a machine with two paths to the disk is two registrants with one key.
 
 use hotspare_core::id::fnv1a;
+use hotspare_daemon::block;
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
 use std::collections::BTreeSet;
 use std::ffi::c_void;
@@ -129,7 +130,9 @@ impl Disk {
         let file = File::options().read(true).write(true).custom_flags(nix::libc::O_EXCL).open(path);
         let file = file.map_err(|error| match error.raw_os_error() {
             Some(nix::libc::EBUSY) => {
-                "it is in use on this machine (lsblk, findmnt): an older mount must end first".into()
+                let users = block::users(path);
+                let users = if users.is_empty() { "nobody that /proc shows".into() } else { users.join(", ") };
+                format!("it is in use on this machine: {users}; an older mount must end first (umount)")
             }
             _ => format!("cannot open it: {error}"),
         })?;

@@ -426,15 +426,16 @@ fn disk_unit(names: &Names, n: usize, disk: &SharedDisk) -> String {
 fn mount_unit(names: &Names, (device, unit, ready): (&str, &str, &str), mount: &Mount) -> String {
     let gate = names.gate();
     let options = mount.options.as_ref().map(|options| format!("Options={options}\n")).unwrap_or_default();
-    let (of, what, page) = match device.strip_prefix("/dev/hotspare/") {
-        Some(volume) => (format!("the volume {volume}"), "volume", "hotspare-replicate"),
-        None => (device.replace('%', "%%"), "disk", "hotspare-fence"),
+    // Somebody who sits in it does not keep it there: the holder of the volume has it written, then nothing of it can be.
+    let (of, what, page, lazy) = match device.strip_prefix("/dev/hotspare/") {
+        Some(volume) => (format!("the volume {volume}"), "volume", "hotspare-replicate", "LazyUnmount=yes\n"),
+        None => (device.replace('%', "%%"), "disk", "hotspare-fence", ""),
     };
     format!(
         "{}[Unit]\nDescription=File system of {of}\nDocumentation=man:{page}(8)\n{assert}\
          {ready}DefaultDependencies=no\nConflicts=umount.target\nBefore=umount.target\n\
          After={gate} {unit}\nStopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
-         [Mount]\nWhat={}\nWhere={}\nType={}\n{options}TimeoutSec=60\n",
+         [Mount]\nWhat={}\nWhere={}\nType={}\n{options}{lazy}TimeoutSec=60\n",
         header(&format!("The file system on the {what}: behind it, and before everything that uses it")),
         names.primary(),
         names.name(),

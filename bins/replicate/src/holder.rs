@@ -13,6 +13,7 @@ mod kernel;
 mod netlink;
 mod queue;
 mod relay;
+pub mod settle;
 mod ublk;
 
 use crate::nbd;
@@ -21,7 +22,7 @@ use crate::serve::{connect, receive};
 use crate::sockets::Post;
 use client::Stream;
 use hotspare_config::{Frontend, Volume};
-use hotspare_daemon::{Exit, Failure, clock, journal, notify};
+use hotspare_daemon::{Exit, Failure, block, clock, journal, notify};
 use hotspare_page::{Standing, Tenancy};
 use kernel::Way;
 use nix::sys::signal::{SigSet, Signal};
@@ -56,6 +57,10 @@ struct Holder {
     stopping: AtomicBool,
     /// The engine is spoken to here.
     control: Mutex<Option<UnixStream>>,
+    /// The kernel's device, if there is one.
+    device: Mutex<Option<String>>,
+    /// Whoever has the file system in use was named.
+    settled: AtomicBool,
 }
 
 /// The ways to all relays.
@@ -93,6 +98,7 @@ pub fn hold(described: &Volume, group: &str) -> Result<Exit, Failure> {
     crate::steady();
     let tenancy = Tenancy::open(group);
     let tenancy = tenancy.map_err(|why| Failure::new(Exit::TempFail, format!("volume {volume}: {why}")))?;
+    let _lock = alone(volume)?;
     nothing_is_left(volume, id)?;
     if let Some(mount) = &described.mount
         && let Some(source) = kernel::mounted_still(&mount.place)
@@ -110,10 +116,15 @@ pub fn hold(described: &Volume, group: &str) -> Result<Exit, Failure> {
         sealed: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         control: Mutex::new(None),
+        device: Mutex::new(None),
+        settled: AtomicBool::new(false),
     });
     let (stopped, followed) = (holder.clone(), holder.clone());
     spawn("signals", move || {
         let _ = set.wait();
+        if let Some(name) = &*stopped.device.lock().unwrap_or_else(PoisonError::into_inner) {
+            stopped.settled.store(settle::settle(&stopped.volume, name), Ordering::Release);
+        }
         stopped.stopping.store(true, Ordering::Release);
         stopped.hang_up(std::net::Shutdown::Write);
     })?;
@@ -132,16 +143,37 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
     spawned.map(drop).map_err(Exit::OsErr.why("cannot start threads"))
 }
 
-/// R3: nobody is served while something of an earlier tenure may still be written through.
+/// What is found of a device when this one begins is an earlier life's, since there is one holder at a time.
+fn alone(volume: &str) -> Result<std::fs::File, Failure> {
+    let path = role::holder_path(volume);
+    let failed = || format!("cannot lock {}", path.display());
+    let lock = std::fs::File::create(&path).map_err(Exit::CantCreate.why(failed()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let message = format!(
+                "volume {volume} is served by another process already: systemctl status hotspare-volume@{volume}"
+            );
+            Err(Failure::new(Exit::TempFail, message))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(Exit::OsErr.why(failed())(error)),
+    }
+}
+
+/// R3: nobody is served while something of an earlier tenure may still be written through. Whoever has it open still has a device that fails
+/// everything, for good: the kernel gives its number to nobody else.
 fn nothing_is_left(volume: &str, id: u64) -> Result<(), Failure> {
     for name in kernel::left(volume, id) {
-        let users = kernel::users(&name);
-        if !users.is_empty() {
-            let message = format!("volume {volume}: /dev/{name} of an earlier tenure is in use: {}", users.join(", "));
-            return Err(Failure::new(Exit::TempFail, message));
-        }
+        let users = block::users(&kernel::dev(&name));
         kernel::end(&name).map_err(Exit::OsErr.why(format!("cannot end /dev/{name} of an earlier tenure")))?;
-        tracing::info!("{volume}: /dev/{name} of an earlier tenure is ended");
+        if users.is_empty() {
+            tracing::info!("{volume}: /dev/{name} of an earlier tenure is ended");
+        } else {
+            tracing::warn!(
+                "{volume}: /dev/{name} of an earlier tenure is dead, and still in use: {}",
+                users.join(", ")
+            );
+        }
     }
     Ok(())
 }
@@ -246,6 +278,7 @@ impl Holder {
                 Way::Socket(socket) => self.clone().take_stream(socket, true)?,
                 Way::Queue(queue) => self.clone().take_client(*queue, true)?,
             }
+            *self.device.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.name.clone());
             let made = device.insert(made);
             made.show().map_err(Exit::OsErr.why(format!("cannot show /dev/{}", made.name)))?;
             println!("{}", made.path.display());
@@ -361,7 +394,7 @@ impl Holder {
     }
 
     fn close(&self, device: &mut kernel::Device) {
-        let users = device.users();
+        let users = if self.is(&self.settled) { Vec::new() } else { device.users() };
         if !users.is_empty() {
             tracing::error!("{}: {} is still in use: {}", self.volume, device.name, users.join(", "));
         }

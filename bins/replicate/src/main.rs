@@ -32,6 +32,7 @@ use hotspare_volume::{Lag, Volume, VolumeConfig};
 use nix::sys::signal::{SigSet, Signal};
 use sockets::Poll;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -49,6 +50,10 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const COOL_AFTER: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == holder::settle::WORD) {
+        return holder::settle::write_all(&words.map(PathBuf::from).collect::<Vec<_>>());
+    }
     run(|args: Args| {
         let config = hotspare_config::load(&args.config)?;
         match &args.act {

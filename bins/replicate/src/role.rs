@@ -130,6 +130,11 @@ pub fn nbd_path(volume: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{volume}.nbd"))
 }
 
+/// Locked by the holder.
+pub fn holder_path(volume: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{volume}.holder"))
+}
+
 /// There while the volume is served: the user's units are started only then.
 pub fn open_path(volume: &str) -> PathBuf {
     Path::new(FOLDER).join(format!("{volume}.open"))

@@ -1,6 +1,7 @@
 //! What all programs share: how they start, read their key and the clocks, tell systemd and the journal, and end.
 
 pub mod alarm;
+pub mod block;
 pub mod child;
 pub mod clock;
 pub mod datagrams;

@@ -1,12 +1,11 @@
-//! The block device of a volume, by the kernel's ublk driver or its NBD client: how it is made, named, found again and ended. Who uses one
-//! is looked up in /proc.
+//! The block device of a volume, by the kernel's ublk driver or its NBD client: how it is made, named, found again and ended.
 
 use super::queue::Queue;
 use super::{netlink, ublk};
 use hotspare_config::Frontend;
+use hotspare_daemon::block;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -43,6 +42,11 @@ fn label(volume: &str) -> String {
 /// Where udev finds it.
 fn label_path(name: &str) -> PathBuf {
     Path::new(crate::role::FOLDER).join(format!("{name}.device"))
+}
+
+/// The device `name`.
+pub fn dev(name: &str) -> PathBuf {
+    Path::new("/dev").join(name)
 }
 
 /// The number in the name of a device.
@@ -88,7 +92,7 @@ impl Device {
             ublk::start(index(&self.name)?)?;
         }
         fs::write(format!("/sys/block/{}/uevent", self.name), "change")?;
-        let device = PathBuf::from("/dev").join(&self.name);
+        let device = dev(&self.name);
         let deadline = Instant::now() + NAME_PATIENCE;
         while Path::new("/run/udev/control").exists() && Instant::now() < deadline {
             if fs::canonicalize(&self.path).is_ok_and(|found| found == device) {
@@ -116,7 +120,7 @@ impl Device {
 
     /// Who has it open: "pid 123 (postgres)", "mounted on /srv".
     pub fn users(&self) -> Vec<String> {
-        users(&self.name)
+        block::users(&dev(&self.name))
     }
 
     /// Ends it: what is under way fails, and so does what comes later.
@@ -178,31 +182,6 @@ fn source_of(place: &str, mounts: &str) -> Option<String> {
     })
 }
 
-/// Who has the device `name` open, as far as /proc tells.
-pub fn users(name: &str) -> Vec<String> {
-    let Ok(number) = fs::metadata(format!("/dev/{name}")).map(|device| device.rdev()) else { return Vec::new() };
-    let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    let place = format!("{major}:{minor}");
-    let mut found: Vec<String> = fs::read_to_string("/proc/self/mountinfo")
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            (words.nth(2)? == place).then(|| format!("mounted on {}", words.nth(1).unwrap_or("?")))
-        })
-        .collect();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = process.file_name();
-        let Some(pid) = pid.to_str().filter(|pid| pid.bytes().all(|c| c.is_ascii_digit())) else { continue };
-        let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        if files.filter_map(|file| fs::metadata(file.path()).ok()).any(|file| file.rdev() == number) {
-            let command = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            found.push(format!("open in pid {pid} ({})", command.trim()));
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,13 +195,5 @@ mod tests {
         for place in ["/", "/srv", "/srv/other", "/srv/my"] {
             assert_eq!(source_of(place, mounts), None, "{place}");
         }
-    }
-
-    #[test]
-    fn who_has_a_device_open_is_found() {
-        let _open = fs::File::open("/dev/null").unwrap();
-        let me = format!("open in pid {} (", std::process::id());
-        assert!(users("null").iter().any(|user| user.starts_with(&me)), "{:?}", users("null"));
-        assert_eq!(users("no-such-device"), Vec::<String>::new());
     }
 }
