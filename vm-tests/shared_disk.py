@@ -128,3 +128,14 @@ class SharedDisk:
             self.leads(alpha, before, "beta")
             beta.start()
             self.stands_by(beta, alpha)
+
+        with self.subtest("somebody from outside sits in the file system when the role goes: he is named, and it is said that this node could not lead"):
+            alpha.succeed("systemd-run -q --unit=outsider sh -c 'cd /srv/files && exec sleep infinity'")
+            before = self.writes(alpha)
+            alpha.succeed("hotspare switchover")
+            self.leads(beta, before, "alpha")
+            assert "(sleep); an older mount must end" in alpha.succeed("(hotspare doctor || true) | grep 'BAD  disk: .* is in use here without the role'")
+            assert "(sleep); an older mount must end first" in alpha.fail(f"hotspare-fence claim {self.disk} 2>&1")
+            self.is_refused(alpha)
+            alpha.succeed("systemctl stop outsider; umount /srv/files; (hotspare doctor || true) | grep 'ok    disk: .* is there'")
+            self.stands_by(alpha, beta)

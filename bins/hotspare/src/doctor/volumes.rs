@@ -2,14 +2,22 @@
 
 use super::{Report, output};
 use hotspare_config::{Config, Frontend, Group, Node, Volume};
+use hotspare_daemon::block;
 use serde_json::Value;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 pub fn of_group(config: &Config, me: &Node, group: &Group, report: &mut Report) {
-    for disk in &group.shared {
+    for (n, disk) in group.shared.iter().enumerate() {
         let device = disk.device.display();
+        // What the claim leaves while the role is here.
+        let claimed = Path::new("/run/hotspare-disk").join(format!("{}-{}", group.name, n + 1)).exists();
         match std::fs::metadata(&disk.device) {
+            Ok(_) if !claimed && block::is_held(&disk.device) => {
+                let users = block::users(&disk.device).join(", ");
+                let help = "an older mount must end before this node can lead: end what uses it, then umount";
+                report.bad("disk", format!("{device} is in use here without the role: {users}; {help}"));
+            }
             Ok(found) if found.file_type().is_block_device() => report.fine("disk", format!("{device} is there")),
             Ok(_) => report.bad("disk", format!("{device} is no block device")),
             Err(error) => report.bad("disk", format!("{device}: {error}; the role could not start here")),
