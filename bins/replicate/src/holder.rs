@@ -122,7 +122,9 @@ pub fn hold(described: &Volume, group: &str) -> Result<Exit, Failure> {
     let (stopped, followed) = (holder.clone(), holder.clone());
     spawn("signals", move || {
         let _ = set.wait();
-        if let Some(name) = &*stopped.device.lock().unwrap_or_else(PoisonError::into_inner) {
+        if !stopped.is(&stopped.sealed)
+            && let Some(name) = &*stopped.device.lock().unwrap_or_else(PoisonError::into_inner)
+        {
             stopped.settled.store(settle::settle(&stopped.volume, name), Ordering::Release);
         }
         stopped.stopping.store(true, Ordering::Release);
