@@ -407,9 +407,11 @@ impl GroupRun {
         self.lease.status().paused
     }
 
-    /// Whether stopping this daemon now would leave something half done.
+    /// Whether stopping this daemon now would leave something half done. The next life would not know to whom the role was to go, and
+    /// might ask for it itself.
     pub fn is_handing_over(&self) -> bool {
-        matches!(self.lease.phase(), PhaseName::HandingOver)
+        let ends = matches!(self.lease.phase(), PhaseName::Yielding | PhaseName::HandingOver);
+        ends || self.lease.yielding().is_some()
     }
 }
 

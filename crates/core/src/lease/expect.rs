@@ -19,7 +19,8 @@ pub(super) struct Expected {
 impl Lease {
     /// For whom the role is being stopped here: by this node itself, or by somebody who has started the standby target beside it.
     /// That one may still think better of it.
-    pub(super) fn yielding(&self) -> Option<NodeId> {
+    #[must_use]
+    pub fn yielding(&self) -> Option<NodeId> {
         let Phase::Held(held) = &self.phase else { return None };
         let named = match &held.ending {
             Some(ending) => ending.successor,
