@@ -2,7 +2,7 @@
 # that was acknowledged is lost, and a disk that is well again gets what it missed.
 # lab-machines: alpha beta
 # lab-config: volume "data" { backing "/dev/mapper/data"; frontend "socket"; }; unit "writer.service"; outage-budget "11s"; hold-down "1s"
-from volumes import WRITER, acknowledged, nothing_is_lost, wait_equal, wait_writes
+from volumes import WRITER, acknowledged, create_copies, nothing_is_lost, use_volume, wait_equal, wait_writes
 
 SLOW = 180  # an emulated processor
 GOOD = "linear /dev/vdb 0"
@@ -23,13 +23,10 @@ def says(node, what: str) -> None:
 for node in (witness, alpha, beta):
     node.start()
 for node in (alpha, beta):
-    node.copy_text("/etc/systemd/system/writer.service", WRITER)
-    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; modprobe dm_flakey")
+    use_volume(node, "writer", WRITER)
+    node.succeed("modprobe dm_flakey")
     node.succeed(f"dmsetup create data --table \"0 $(blockdev --getsz /dev/vdb) {GOOD}\"")
-alpha.succeed("hotspare-replicate create data --first")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+create_copies(alpha, beta)
 alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
 wait_equal(alpha, beta, timeout=SLOW)
 wait_writes(alpha, SLOW)

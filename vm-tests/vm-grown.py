@@ -4,7 +4,7 @@
 # lab-config: volume "data" { backing "/dev/mapper/data"; mount "/srv/data" type="xfs"; }; unit "log.service"; outage-budget "11s"; hold-down "1s"
 import json
 
-from volumes import wait_equal
+from volumes import create_copies, use_volume, wait_equal
 
 SLOW = 180  # an emulated processor
 SMALL, LARGE = 330, 420  # MiB; XFS begins at 300
@@ -32,13 +32,9 @@ for node in (alpha, beta):
 for node in (witness, alpha, beta):
     node.start()
 for node in (alpha, beta):
-    node.copy_text("/etc/systemd/system/log.service", LOG)
-    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data")
+    use_volume(node, "log", LOG)
     disk(node, SMALL, "create")
-alpha.succeed("hotspare-replicate create data --first --format xfs")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+create_copies(alpha, beta, kind="xfs")
 alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
 wait_equal(alpha, beta, timeout=SLOW)
 writes(alpha)

@@ -2,7 +2,7 @@
 # program takes more than there is, and the machine swaps. The way of a write waits for no memory: everything ends, nobody is killed.
 # lab-machines: alpha beta
 # lab-config: volume "data" { backing "/dev/vdb"; mount "/srv/data" type="ext4"; }; unit "user.service"; outage-budget "30s"
-from volumes import wait_equal
+from volumes import create_copies, use_volume, wait_equal
 
 SLOW = 300  # an emulated processor
 DIRTY, TAKES = 300, 850  # MiB; the machine has 1024
@@ -17,12 +17,9 @@ for node in (alpha, beta):
 for node in (witness, alpha, beta):
     node.start()
 for node in (alpha, beta):
-    node.copy_text("/etc/systemd/system/user.service", "[Service]\nExecStart=sleep infinity\n")
-    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data; mkswap -q /dev/vdc; swapon /dev/vdc")
-alpha.succeed("hotspare-replicate create data --first --format ext4")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+    use_volume(node, "user", "[Service]\nExecStart=sleep infinity\n")
+    node.succeed("mkswap -q /dev/vdc; swapon /dev/vdc")
+create_copies(alpha, beta, kind="ext4")
 alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
 wait_equal(alpha, beta, timeout=SLOW)
 

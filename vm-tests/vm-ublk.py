@@ -2,7 +2,7 @@
 # under verified load without an error, and whatever ends the role ends the device: nothing is left behind, nothing is lost.
 # lab-machines: alpha beta
 # lab-config: volume "data" { backing "/dev/vdb"; frontend "ublk"; mount "/srv/data" type="ext4"; }; unit "log.service"; outage-budget "22s"; hold-down "1s"
-from volumes import wait_equal
+from volumes import create_copies, use_volume, wait_equal
 
 SLOW = 180  # an emulated processor
 LOG = """[Service]
@@ -38,12 +38,8 @@ def kernel_is_well(node) -> None:
 for node in (witness, alpha, beta):
     node.start()
 for node in (alpha, beta):
-    node.copy_text("/etc/systemd/system/log.service", LOG)
-    node.succeed("systemctl daemon-reload; systemctl stop hotspare-replicate@data")
-alpha.succeed("hotspare-replicate create data --first --format ext4")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+    use_volume(node, "log", LOG)
+create_copies(alpha, beta, kind="ext4")
 
 with subtest("the device is ublk's, and says what it can"):
     leads(alpha)

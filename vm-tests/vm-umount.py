@@ -4,19 +4,16 @@
 # lab-machines: alpha beta
 # lab-config: volume "data" { backing "/dev/mapper/data"; mount "/srv/files" type="ext4"; }; unit "log.service"; outage-budget "22s"; hold-down "1s"
 from shared_disk import LOG
+from volumes import create_copies, use_volume
 
 SLOW = 180  # an emulated processor
 
 for node in (witness, client, alpha, beta):
     node.start()
 for node in (alpha, beta):
-    node.copy_text("/etc/systemd/system/log.service", LOG)
-    node.succeed("mkdir -p /srv/files; systemctl daemon-reload; systemctl stop hotspare-replicate@data")
+    use_volume(node, "log", LOG)
     node.succeed("dmsetup create data --table \"0 $(blockdev --getsz /dev/vdb) linear /dev/vdb 0\"")
-alpha.succeed("hotspare-replicate create data --first --format ext4")
-beta.succeed("hotspare-replicate create data")
-for node in (alpha, beta):
-    node.succeed("systemctl reset-failed; systemctl start hotspare-replicate@data")
+create_copies(alpha, beta, kind="ext4")
 alpha.wait_for_unit("cluster-up.service", timeout=SLOW)
 alpha.wait_until_succeeds("hotspare status | grep 'beta (ready)'", timeout=SLOW)
 boots = [node.succeed("cat /proc/sys/kernel/random/boot_id") for node in (alpha, beta)]

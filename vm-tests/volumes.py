@@ -27,16 +27,27 @@ def wait_equal(node, other, ready: bool = True, timeout: int = 60, volume: str =
         node.wait_until_succeeds(f"hotspare status | grep '{other.name} (ready)'", timeout=timeout)
 
 
+def use_volume(node, user: str, unit: str, volume: str = "data") -> None:
+    """The unit that uses the volume; its copy here can be made now."""
+    node.copy_text(f"/etc/systemd/system/{user}.service", unit)
+    node.succeed(f"systemctl daemon-reload; systemctl stop hotspare-replicate@{volume}")
+
+
+def create_copies(first, other, volume: str = "data", kind: str = "") -> None:
+    """Both are made where they are to be, and run; the first has the data, with a new file system on it if `kind` says one."""
+    first.succeed(f"hotspare-replicate create {volume} --first {f'--format {kind}' if kind else ''}")
+    other.succeed(f"hotspare-replicate create {volume}")
+    for node in (first, other):
+        node.succeed(f"systemctl reset-failed; systemctl start hotspare-replicate@{volume}")
+
+
 def make_copies(first, other, *more, user: str = "writer", unit: str = WRITER, volume: str = "data") -> None:
     """A user of the volume on each node, and copies of an empty one on the first two; the first has the data."""
     for node in (first, other, *more):
         node.start()
-        node.copy_text(f"/etc/systemd/system/{user}.service", unit)
-        node.succeed(f"systemctl daemon-reload; systemctl stop hotspare-replicate@{volume}; truncate -s 64M /var/lib/{volume}.img")
-    first.succeed(f"hotspare-replicate create {volume} --first")
-    other.succeed(f"hotspare-replicate create {volume}")
-    for node in (first, other):
-        node.succeed(f"systemctl reset-failed; systemctl start hotspare-replicate@{volume}")
+        use_volume(node, user, unit, volume)
+        node.succeed(f"truncate -s 64M /var/lib/{volume}.img")
+    create_copies(first, other, volume)
 
 
 def acknowledged(node, which: str = "") -> int:

@@ -149,7 +149,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
 fn alone(volume: &str) -> Result<std::fs::File, Failure> {
     let path = role::holder_path(volume);
     let failed = || format!("cannot lock {}", path.display());
-    let lock = std::fs::File::create(&path).map_err(Exit::CantCreate.why(failed()))?;
+    let made = std::fs::create_dir_all(role::FOLDER).and_then(|()| std::fs::File::create(&path));
+    let lock = made.map_err(Exit::CantCreate.why(failed()))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(std::fs::TryLockError::WouldBlock) => {

@@ -2,14 +2,8 @@
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Whether a file system on `device` is alive, mounted or not: it has the device for itself.
-pub fn is_held(device: &Path) -> bool {
-    let opened = fs::File::options().read(true).custom_flags(nix::libc::O_EXCL).open(device);
-    opened.is_err_and(|error| error.raw_os_error() == Some(nix::libc::EBUSY))
-}
 
 /// Who has `device` open, or something of the file system on it, as far as /proc tells.
 pub fn users(device: &Path) -> Vec<String> {

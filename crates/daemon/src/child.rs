@@ -16,6 +16,19 @@ use std::time::{Duration, Instant};
 /// # Errors
 /// If it cannot be waited for.
 pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let ended = end_within(child, limit)?;
+    if ended.is_none() {
+        let _ = killpg(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGKILL);
+        child.wait()?;
+    }
+    Ok(ended)
+}
+
+/// Waits until a program ends. `None`: it has not ended after `limit`, and goes on; one that waits for a disk which hangs could not be killed.
+///
+/// # Errors
+/// If it cannot be waited for.
+pub fn end_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let began = Instant::now();
     let end = pidfd_open(rustix::process::Pid::from_child(child), PidfdFlags::empty())?;
     loop {
@@ -23,11 +36,7 @@ pub fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<Exit
         // Rounded up: not woken again and again in the last millisecond.
         let most = PollTimeout::try_from(left.as_millis() + u128::from(!left.is_zero())).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], most) {
-            Ok(0) if began.elapsed() >= limit => {
-                let _ = killpg(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGKILL);
-                child.wait()?;
-                return Ok(None);
-            }
+            Ok(0) if began.elapsed() >= limit => return Ok(None),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return child.wait().map(Some),
             Err(error) => return Err(error.into()),

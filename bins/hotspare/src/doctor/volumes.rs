@@ -12,11 +12,14 @@ pub fn of_group(config: &Config, me: &Node, group: &Group, report: &mut Report) 
         let device = disk.device.display();
         // What the claim leaves while the role is here.
         let claimed = Path::new("/run/hotspare-disk").join(format!("{}-{}", group.name, n + 1)).exists();
+        // Not those who have the device itself open (multipathd): a file system is in the way. It is not asked for by opening the disk for
+        // oneself: the role could be on its way here.
+        let users = block::used_by(&disk.device).into_iter().filter_map(|(user, path)| path.map(|_| user));
+        let users: Vec<String> = users.collect();
         match std::fs::metadata(&disk.device) {
-            Ok(_) if !claimed && block::is_held(&disk.device) => {
-                let users = block::users(&disk.device).join(", ");
+            Ok(_) if !claimed && !users.is_empty() => {
                 let help = "an older mount must end before this node can lead: end what uses it, then umount";
-                report.bad("disk", format!("{device} is in use here without the role: {users}; {help}"));
+                report.bad("disk", format!("{device} is in use here without the role: {}; {help}", users.join(", ")));
             }
             Ok(found) if found.file_type().is_block_device() => report.fine("disk", format!("{device} is there")),
             Ok(_) => report.bad("disk", format!("{device} is no block device")),
