@@ -21,6 +21,13 @@ def until(check, timeout: float):
     return found
 
 
+def up_to_now(command: str) -> str:
+    """A command that reads the journal finds what was said before it: journald takes its time on a busy machine. One
+    that hangs is not waited for."""
+    reads = "journalctl" in command or "hotspare events" in command
+    return f"timeout 5 journalctl --sync || true\n{command}" if reads else command
+
+
 class RequestedAssertionFailed(Exception):
     """A command of the scenario did not end as it had to."""
 
@@ -82,7 +89,7 @@ class Machine:
     def succeed(self, *commands: str, timeout: int | None = None) -> str:
         output = ""
         for command in commands:
-            status, text = self.execute(command, timeout=timeout)
+            status, text = self.execute(up_to_now(command), timeout=timeout)
             if status != 0:
                 raise RequestedAssertionFailed(f"{self.name}: `{command}` failed (exit code {status})\n{text}")
             output += text
@@ -91,7 +98,7 @@ class Machine:
     def fail(self, *commands: str, timeout: int | None = None) -> str:
         output = ""
         for command in commands:
-            status, text = self.execute(command, timeout=timeout)
+            status, text = self.execute(up_to_now(command), timeout=timeout)
             if status == 0:
                 raise RequestedAssertionFailed(f"{self.name}: `{command}` unexpectedly succeeded\n{text}")
             output += text

@@ -27,6 +27,7 @@ enum Work {
 
 static QUEUE: OnceLock<SyncSender<Work>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+static ORIGIN: OnceLock<Vec<(&str, String)>> = OnceLock::new();
 
 /// Sets up logging: the journal under systemd, standard error elsewhere. `HOTSPARE_LOG=debug` shows more.
 pub fn init() {
@@ -62,13 +63,29 @@ fn queue() -> &'static SyncSender<Work> {
 
 fn write_out(record: &Record) {
     if under_systemd() {
+        let origin = ORIGIN.get_or_init(origin).iter().map(|(key, value)| (*key, value.as_str()));
         let fields = record.fields.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        if libsystemd::logging::journal_send(record.priority, &record.message, fields).is_err() {
+        if libsystemd::logging::journal_send(record.priority, &record.message, origin.chain(fields)).is_err() {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
     } else {
         eprintln!("{}", record.message);
     }
+}
+
+/// Which program this is, and of which unit. journald finds both out itself, but later, and not of a program that has
+/// ended by then: `journalctl -u UNIT`, which shows `OBJECT_SYSTEMD_UNIT=` of root as well, would lack the last word.
+fn origin() -> Vec<(&'static str, String)> {
+    let program = std::env::args().next().and_then(|path| path.rsplit('/').next().map(str::to_owned));
+    let unit = std::fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| unit_of(&text).map(str::to_owned));
+    let fields = [("SYSLOG_IDENTIFIER", program), ("OBJECT_SYSTEMD_UNIT", unit)];
+    fields.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+/// The service in the text of `/proc/PID/cgroup` (cgroups(7)).
+fn unit_of(cgroup: &str) -> Option<&str> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    path.split('/').find(|part| part.ends_with(".service"))
 }
 
 /// Writes one record into the journal now, also from a command that an operator runs: what people decided belongs there too.
@@ -119,4 +136,16 @@ pub fn record_now(id: &str, priority: Priority, message: String, fields: &[(&str
 #[must_use]
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_unit_of_a_program_is_the_service_that_it_is_in() {
+        let of = super::unit_of;
+        assert_eq!(of("0::/system.slice/cluster-lease.service\n"), Some("cluster-lease.service"));
+        assert_eq!(of("1:name=x:/a\n0::/system.slice/system-x.slice/x@a.service/sub\n"), Some("x@a.service"));
+        assert_eq!(of("0::/user.slice/user-0.slice/session-1.scope\n"), None);
+        assert_eq!(of(""), None);
+    }
 }
