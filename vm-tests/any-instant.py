@@ -62,7 +62,11 @@ for moment in ("nothing happens", "it is letting go"):
                 letting_go(leader)
             pid = int(main_pid(leader, unit + ".service"))
             if pid > 0:  # the address has gone first
+                told = "journalctl -o cat -u hotspare-leased | grep -c 'default: told to end: stays until the role is handed over' || true"
+                before = int(leader.succeed(told))
                 leader.execute(f"kill -TERM {pid}")
+                if unit == "hotspare-leased" and moment == "it is letting go":
+                    leader.wait_until_succeeds(f"test $({told}) -gt {before}")  # the next life of it would take the role back
             if moment == "it is letting go":
                 go_on(leader)
             if moment == "nothing happens" and unit == "cluster-lease":

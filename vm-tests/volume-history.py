@@ -19,6 +19,11 @@ with subtest("the engine and the service are killed"):
     beta.wait_for_unit("register.service")
     wait_equal(beta, alpha)
 
+with subtest("the engine alone is killed, again and again: several clients of the export had writes to one block under way each time"):
+    for _ in range(10):
+        beta.succeed("systemctl kill -s KILL hotspare-replicate@data")
+        wait_equal(beta, alpha)
+
 with subtest("the primary loses its power"):
     beta.crash()
     alpha.wait_for_unit("cluster-up.service")

@@ -127,7 +127,14 @@ async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) 
                 };
                 input.into_iter().for_each(|input| node.input(group, input, &mut out));
             }
-            Event::Terminate => leaving = Some(clock::now().boot),
+            Event::Terminate => {
+                leaving = Some(clock::now().boot);
+                let busy = node.groups.values().filter(|run| run.is_handing_over());
+                for run in busy {
+                    let (group, most) = (&run.config.name, LINGER.as_secs());
+                    tracing::info!("{group}: told to end: stays until the role is handed over, {most} s at most");
+                }
+            }
         }
         node.tick(&mut out);
         node.send(out, &mut socket);

@@ -4,15 +4,17 @@
 //!
 //! ```text
 //!  file system --- /dev/hotspare/NAME --- kernel --- ublk's queue, or NBD's socket --.
-//!  QEMU, libnbd --- NAME.nbd --------------------- socket ---+-- Relay (one for each) -- NAME.engine -- the engine
+//!  QEMU, libnbd --- NAME.nbd --------------------- socket ---+-- Relay -- NAME.engine -- the engine
 //! ```
 //! When the tenure is over, everything fails (R10): told so by the engine, or read from the lease's page by itself.
 
 mod client;
+mod guests;
 mod kernel;
 mod netlink;
 mod queue;
 mod relay;
+mod request;
 pub mod settle;
 mod ublk;
 
@@ -26,19 +28,19 @@ use hotspare_daemon::{Exit, Failure, block, clock, journal, notify};
 use hotspare_page::{Standing, Tenancy};
 use kernel::Way;
 use nix::sys::signal::{SigSet, Signal};
-use relay::{Client, Order, Relay};
-use std::collections::BTreeMap;
+use relay::{Order, Relay};
+use request::Client;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an engine may say nothing, and then how long one that has ended may stay away: its unit starts it again after a tenth of a
 /// second, or ends it by its watchdog before.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a relay may take to answer everything with an error.
+/// How long the relay may take to answer everything with an error.
 const SEAL_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries to reach it.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -50,7 +52,10 @@ struct Holder {
     id: u64,
     /// In bytes, once the engine has said so.
     size: AtomicU64,
-    relays: Mutex<Relays>,
+    /// The way to the relay.
+    post: Post<Order>,
+    /// Clients that it has, or that are being greeted.
+    clients: Arc<AtomicUsize>,
     /// Requests fail from now on.
     sealed: AtomicBool,
     /// Told to stop.
@@ -63,26 +68,12 @@ struct Holder {
     settled: AtomicBool,
 }
 
-/// The ways to all relays.
-#[derive(Default)]
-struct Relays {
-    next: u64,
-    open: BTreeMap<u64, Post<Order>>,
-}
-
 /// What the engine says.
 enum Said {
     /// It serves, in this epoch.
     Serving(u64),
     /// The volume has so many bytes.
     Size(u64),
-}
-
-/// Everything under way for one client fails; how much it was.
-fn seal_one(post: &Post<Order>) -> usize {
-    let (count, counted) = channel();
-    let sent = post.send(Order::Seal(count));
-    sent.map_or(0, |()| counted.recv_timeout(SEAL_PATIENCE).unwrap_or(0)) // a relay that has ended has answered or hung up
 }
 
 /// Has the volume served until it is told to stop, or cannot be any more.
@@ -108,11 +99,15 @@ pub fn hold(described: &Volume, group: &str) -> Result<Exit, Failure> {
             format!("volume {volume}: {source} of an earlier tenure is mounted on {place} still: umount {place}");
         return Err(Failure::new(Exit::TempFail, message));
     }
+    let (told, lost) = channel();
+    let clients = Arc::new(AtomicUsize::new(0));
+    let (relay, post) = Relay::new(told, clients.clone()).map_err(Exit::OsErr.why("cannot wait for clients"))?;
     let holder = Arc::new(Holder {
         volume: volume.to_owned(),
         id,
         size: AtomicU64::new(0),
-        relays: Mutex::default(),
+        post,
+        clients,
         sealed: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         control: Mutex::new(None),
@@ -120,6 +115,9 @@ pub fn hold(described: &Volume, group: &str) -> Result<Exit, Failure> {
         settled: AtomicBool::new(false),
     });
     let (stopped, followed) = (holder.clone(), holder.clone());
+    let (relayed, finder) = (holder.clone(), holder.clone());
+    spawn("relay", move || relayed.relay(relay))?;
+    spawn("engine", move || finder.find_engines(&lost))?;
     spawn("signals", move || {
         let _ = set.wait();
         if !stopped.is(&stopped.sealed)
@@ -269,8 +267,9 @@ impl Holder {
     fn open(self: &Arc<Self>, frontend: Frontend) -> Result<Option<kernel::Device>, Failure> {
         let volume = &self.volume;
         let mut device = None;
-        let size = engine(volume).map_err(Exit::Unavailable.why("cannot speak to the engine"))?.1;
+        let (engine, size) = engine(volume).map_err(Exit::Unavailable.why("cannot speak to the engine"))?;
         self.size.store(size, Ordering::Release);
+        self.tell(Order::Engine(engine));
         if frontend == Frontend::Socket {
             println!("{}", role::nbd_path(volume).display());
         } else {
@@ -278,8 +277,8 @@ impl Holder {
             let help = format!("the kernel gives no block device (modprobe {module}; or `frontend \"socket\"`)");
             let (made, way) = kernel::Device::make(frontend, (volume, self.id), size).map_err(Exit::OsErr.why(help))?;
             match way {
-                Way::Socket(socket) => self.clone().take_stream(socket, true)?,
-                Way::Queue(queue) => self.clone().take_client(*queue, true)?,
+                Way::Socket(socket) => self.take_stream(socket, true)?,
+                Way::Queue(queue) => self.take_client(queue, true),
             }
             *self.device.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.name.clone());
             let made = device.insert(made);
@@ -300,71 +299,71 @@ impl Holder {
     }
 
     fn greet(self: Arc<Self>, client: UnixStream) -> std::io::Result<()> {
-        let sealed = self.is(&self.sealed);
-        let open = self.relays.lock().unwrap_or_else(PoisonError::into_inner).open.len();
-        if open >= nbd::CONNECTIONS_MAX {
-            return Err(nbd::bad(format!("there are {open} connections already")));
+        let open = self.clients.fetch_add(1, Ordering::AcqRel);
+        let holder = self.clone();
+        let greeted = if open >= nbd::CONNECTIONS_MAX {
+            Err(nbd::bad(format!("there are {open} connections already")))
+        } else {
+            std::thread::Builder::new().name("greet".into()).spawn(move || holder.haggle(client)).map(drop)
+        };
+        if greeted.is_err() {
+            self.clients.fetch_sub(1, Ordering::AcqRel);
         }
-        std::thread::Builder::new().name("greet".into()).spawn(move || {
-            let greeted = nbd::greet(&mut &client, self.size.load(Ordering::Acquire), !sealed);
-            match greeted {
-                Ok(true) => drop(self.take_stream(client, false)),
-                Ok(false) => {}
-                Err(error) => tracing::info!("an NBD client: {error}"),
-            }
-        })?;
+        greeted
+    }
+
+    fn haggle(&self, client: UnixStream) {
+        let _ = client.set_read_timeout(Some(nbd::PATIENCE));
+        match nbd::greet(&mut &client, self.size.load(Ordering::Acquire), !self.is(&self.sealed)) {
+            Ok(true) if self.take_stream(client, false).is_ok() => return,
+            Ok(_) => {}
+            Err(error) => tracing::info!("an NBD client: {error}"),
+        }
+        self.clients.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn take_stream(&self, client: UnixStream, device: bool) -> Result<(), Failure> {
+        let client = Stream::new(client).map_err(Exit::OsErr.why("cannot use a socket"))?;
+        self.take_client(Box::new(client), device);
         Ok(())
     }
 
-    fn take_stream(self: Arc<Self>, client: UnixStream, device: bool) -> Result<(), Failure> {
-        self.take_client(Stream::new(client).map_err(Exit::OsErr.why("cannot use a socket"))?, device)
-    }
-
-    /// Two threads for each client: one passes on what is said, one finds it an engine. The tenure cannot go on without the kernel's
-    /// `device`.
-    fn take_client(self: Arc<Self>, client: impl Client + Send + 'static, device: bool) -> Result<(), Failure> {
-        let (told, lost) = channel();
-        let (mut relay, post) = Relay::new(client, told.clone()).map_err(Exit::OsErr.why("cannot use a socket"))?;
-        let number = {
-            let mut relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
-            relays.next += 1;
-            let number = relays.next;
-            relays.open.insert(number, post.clone());
-            number
-        };
-        if self.is(&self.sealed) {
-            seal_one(&post);
+    /// The tenure cannot go on without the kernel's `device`.
+    fn take_client(&self, client: Box<dyn Client + Send>, device: bool) {
+        if device {
+            self.clients.fetch_add(1, Ordering::AcqRel); // any other was counted when it came
         }
-        let _ = told.send(()); // it has none yet
-        let (holder, finder) = (self.clone(), self);
-        spawn("client", move || {
-            if let Err(error) = relay.run()
-                && error.kind() != std::io::ErrorKind::UnexpectedEof
-            {
-                tracing::info!("an NBD client: {error}");
-            }
-            holder.relays.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&number);
-            if device && !holder.is(&holder.stopping) && !holder.is(&holder.sealed) {
-                tracing::error!("{}: somebody has ended the kernel's device: the role ends here", holder.volume);
-                holder.seal();
-                holder.hang_up(std::net::Shutdown::Both);
-            }
-        })?;
-        drop(told); // the relay has the other end: when it has gone, nobody needs an engine
-        spawn("engine", move || {
-            while lost.recv().is_ok() {
-                finder.find_engine(&post);
-            }
-        })
+        self.tell(Order::Client { client, device });
     }
 
-    /// Gives a relay an engine, as soon as there is one. A greeting may take long, where an engine hangs: not in the relay's thread.
-    fn find_engine(&self, post: &Post<Order>) {
-        while !self.is(&self.sealed) {
-            std::thread::sleep(AGAIN); // one that hung up is not asked at once again
-            if let Ok((stream, _)) = engine(&self.volume) {
-                let _ = post.send(Order::Engine(stream)); // a relay that has ended needs none
-                return;
+    /// A relay that has ended needs nothing any more.
+    fn tell(&self, order: Order) {
+        let _ = self.post.send(order);
+    }
+
+    fn relay(&self, mut relay: Relay) {
+        let why = match relay.run() {
+            Ok(()) => "somebody has ended the kernel's device".to_owned(),
+            Err(error) => format!("the engine is not understood: {error}"),
+        };
+        let failed = relay.fail_all();
+        if !self.is(&self.stopping) && !self.is(&self.sealed) {
+            tracing::error!("{}: {why}: the role ends here; {failed} requests under way fail", self.volume);
+            self.sealed.store(true, Ordering::Release);
+            self.hang_up(std::net::Shutdown::Both);
+        }
+    }
+
+    /// Gives the relay an engine each time that it has lost one, as soon as there is another. A greeting may take long, where an engine hangs:
+    /// not in the relay's thread.
+    fn find_engines(&self, lost: &Receiver<()>) {
+        while lost.recv().is_ok() {
+            while !self.is(&self.sealed) {
+                std::thread::sleep(AGAIN); // one that hung up is not asked at once again
+                if let Ok((stream, _)) = engine(&self.volume) {
+                    self.tell(Order::Engine(stream));
+                    break;
+                }
             }
         }
     }
@@ -383,8 +382,9 @@ impl Holder {
 
     fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
-        let relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner).open.clone();
-        let failed: usize = relays.values().map(seal_one).sum();
+        let (count, counted) = channel();
+        self.tell(Order::Seal(count));
+        let failed = counted.recv_timeout(SEAL_PATIENCE).unwrap_or(0); // a relay that has ended has answered everything
         if failed > 0 {
             tracing::warn!("{}: sealed: {failed} requests under way fail", self.volume);
         }

@@ -25,7 +25,7 @@ pub const CONNECTIONS_MAX: usize = 16;
 /// Bytes of the head of a request.
 pub const HEAD: usize = 28;
 /// How long a greeting may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The smallest, the best and the largest request.
 const SIZES: [u32; 3] = [512, 65536, DATA_MAX];
 

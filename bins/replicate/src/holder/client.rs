@@ -1,6 +1,6 @@
 //! Who asks: a client that speaks NBD's transmission phase over a socket.
 
-use super::relay::{ANSWER, Asked, CLIENT, Client, DISCONNECT, Filling, Given, Kept, WRITE};
+use super::request::{ANSWER, Asked, Client, DISCONNECT, Filling, Given, Kept, WRITE};
 use crate::buffer::Shared;
 use crate::nbd::{DATA_MAX, HEAD, REQUEST, bad};
 use crate::sockets::{Inbox, Outbox, Poll};
@@ -15,6 +15,8 @@ pub struct Stream {
     filling: Option<Filling<HEAD>>,
     out: Outbox,
     interest: (bool, bool),
+    /// What it is waited for with.
+    number: u64,
     /// There may be more in the socket than what was read.
     more: bool,
 }
@@ -25,13 +27,14 @@ impl Stream {
     pub fn new(stream: UnixStream) -> io::Result<Stream> {
         stream.set_nonblocking(true)?;
         let (inbox, out) = (Inbox::new(), Outbox::default());
-        Ok(Stream { stream, inbox, filling: None, out, interest: (true, false), more: true })
+        Ok(Stream { stream, inbox, filling: None, out, interest: (true, false), number: 0, more: true })
     }
 }
 
 impl Client for Stream {
-    fn join(&self, poll: &Poll) -> io::Result<()> {
-        poll.add(&self.stream, CLIENT)
+    fn join(&mut self, poll: &Poll, number: u64) -> io::Result<()> {
+        self.number = number;
+        poll.add(&self.stream, number)
     }
 
     fn next(&mut self) -> io::Result<Asked> {
@@ -87,7 +90,7 @@ impl Client for Stream {
         self.out.flush(&mut self.stream)?;
         let wants = (reads, !self.out.is_empty());
         if std::mem::replace(&mut self.interest, wants) != wants {
-            poll.change(&self.stream, CLIENT, wants)?;
+            poll.change(&self.stream, self.number, wants)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //!  fetch ---> [the kernel's] --- completion ---> [ours: asked of the engine] --- commit, and fetch again ---> [the kernel's] ...
 //! ```
 
-use super::relay::{ANSWER, Asked, CLIENT, Client, Given, Kept, READ, WRITE};
+use super::request::{ANSWER, Asked, Client, Given, Kept, READ, WRITE, handle};
 use super::ublk::number;
 use crate::buffer::{Buffer, Shared};
 use crate::nbd::{HEAD, REQUEST, bad};
@@ -158,9 +158,9 @@ impl Queue {
 
 impl Client for Queue {
     #[allow(unsafe_code)]
-    fn join(&self, poll: &Poll) -> io::Result<()> {
+    fn join(&mut self, poll: &Poll, number: u64) -> io::Result<()> {
         // SAFETY: the ring's own descriptor, for the time of this call.
-        poll.add(unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }, CLIENT)
+        poll.add(unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }, number)
     }
 
     fn next(&mut self) -> io::Result<Asked> {
@@ -189,7 +189,7 @@ impl Client for Queue {
     }
 
     fn answer(&mut self, head: &[u8; ANSWER], data: Given<'_>) {
-        let tag = u16::try_from(u64::from_be_bytes(*head[8..].first_chunk().expect("eight bytes"))).expect("a tag");
+        let tag = u16::try_from(handle(head)).expect("a tag");
         let length = self.lengths[usize::from(tag)];
         let read = match &data {
             Given::Nothing => &[],

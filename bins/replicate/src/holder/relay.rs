@@ -1,163 +1,39 @@
-//! Requests of one client, kept until they are answered: an engine that dies is replaced, and what it had not answered is asked of
+//! Requests of all clients, kept until they are answered: an engine that dies is replaced, and what it had not answered is asked of
 //! the next one. The engine speaks the transmission phase of NBD, and so do most clients: then bytes pass as they are.
 //!
 //! ```text
-//!  kernel or client ----> taken in ----> [kept] ----> engine
-//!                  <----- answered once <------------'  (the next engine gets what is kept, in order)
+//!  kernel ---.
+//!  client ---+---> taken in ----> [kept, under a number] ----> engine
+//!  client ---'<--- answered once <----------------------------'  (the next engine gets what is kept, in order)
 //! ```
-//! Asking twice is harmless: the same bytes go to the same place, and who asks has not been told anything yet. One thread for each
-//! client, which waits for both sides at once: what has come together goes on together.
+//! Asking twice is harmless: the same bytes go to the same place, and who asks has not been told anything yet. All ask over one
+//! connection, so that there is one order for all of them, also when they ask again: whoever has seen one of two writes to a place and then
+//! the other does not see the first again (decision 0037). One thread, which waits for all sides at once: what has come together goes on
+//! together.
 
-use crate::buffer::{Buffer, Shared};
-use crate::nbd::{HEAD, REPLY, answer, bad};
-use crate::sockets::{BELL, Inbox, Outbox, Poll, Post, read_some};
-use std::collections::{BTreeMap, HashMap};
+use super::guests::Guest;
+use super::request::{ANSWER, Client, Filling, Given, Kept, READ, handle, rename};
+use crate::nbd::{self, REPLY, answer, bad};
+use crate::sockets::{BELL, Inbox, Outbox, Poll, Post};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-/// Bytes that are kept for one client; more are read when some of these are answered.
-const KEPT_MAX: usize = 64 << 20;
-/// Requests that are kept for one client.
-const KEPT_COUNT: usize = 4096;
-pub const READ: u16 = 0;
-pub const WRITE: u16 = 1;
-pub const DISCONNECT: u16 = 2;
-/// Bytes of the head of an answer.
-pub const ANSWER: usize = 16;
-/// The numbers of the two sides in [`Poll::wait`].
-pub const CLIENT: u64 = 1;
-const ENGINE: u64 = 2;
+/// The numbers of the sides in [`Poll::wait`]: clients come after the engine.
+const ENGINE: u64 = 1;
 /// Nothing has to be looked at without being told.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A request, as it came.
-#[derive(Clone)]
-pub struct Kept {
-    pub head: [u8; HEAD],
-    pub data: Option<Shared>,
-}
-
-impl Kept {
-    pub fn kind(head: &[u8; HEAD]) -> u16 {
-        u16::from_be_bytes([head[6], head[7]])
-    }
-
-    pub fn handle(head: &[u8; HEAD]) -> u64 {
-        u64::from_be_bytes(*head[8..].first_chunk().expect("eight bytes of it"))
-    }
-
-    pub fn length(head: &[u8; HEAD]) -> u32 {
-        u32::from_be_bytes(*head[24..].first_chunk().expect("four bytes of it"))
-    }
-
-    fn bytes(&self) -> usize {
-        self.data.as_ref().map_or(0, |data| data.bytes().len())
-    }
-}
-
-#[derive(Default)]
-struct Table {
-    next: u64,
-    order: BTreeMap<u64, Kept>,
-    places: HashMap<u64, u64>,
-    bytes: usize,
-}
-
-impl Table {
-    fn keep(&mut self, kept: Kept) -> io::Result<()> {
-        self.next += 1;
-        if self.places.insert(Kept::handle(&kept.head), self.next).is_some() {
-            return Err(bad("an NBD client uses a handle twice"));
-        }
-        self.bytes += kept.bytes();
-        self.order.insert(self.next, kept);
-        Ok(())
-    }
-
-    fn get(&self, handle: u64) -> Option<&Kept> {
-        self.order.get(self.places.get(&handle)?)
-    }
-
-    fn remove(&mut self, handle: u64) -> Option<Kept> {
-        let kept = self.order.remove(&self.places.remove(&handle)?)?;
-        self.bytes -= kept.bytes();
-        Some(kept)
-    }
-}
-
-/// A request or an answer of which not all data has come.
-pub struct Filling<const N: usize> {
-    pub head: [u8; N],
-    pub buffer: Buffer,
-    filled: usize,
-}
-
-impl<const N: usize> Filling<N> {
-    pub fn new(head: [u8; N], length: u32) -> Filling<N> {
-        Filling { head, buffer: Buffer::new(length as usize), filled: 0 }
-    }
-
-    /// Goes on; false: there is nothing more at the moment.
-    pub fn fill(&mut self, inbox: &mut Inbox, stream: &mut UnixStream) -> io::Result<bool> {
-        while self.filled < self.buffer.bytes().len() {
-            let place = &mut self.buffer.bytes_mut()[self.filled..];
-            let length = place.len().min(inbox.rest().len());
-            place[..length].copy_from_slice(&inbox.rest()[..length]);
-            inbox.skip(length);
-            // What is missing goes where it belongs without another copy.
-            let read = if length == 0 { read_some(stream, place)? } else { Some(length) };
-            let Some(read) = read else { return Ok(false) };
-            self.filled += read;
-        }
-        Ok(true)
-    }
-}
-
-/// What a client says next.
-pub enum Asked {
-    This(Kept),
-    /// Nothing more at the moment.
-    Nothing,
-    Goodbye,
-}
-
-/// What was read.
-pub enum Given<'a> {
-    Nothing,
-    Bytes(&'a [u8]),
-    Whole(Buffer),
-}
-
-/// Who asks.
-pub trait Client {
-    /// Is waited for from now on, as [`CLIENT`].
-    ///
-    /// # Errors
-    /// Those of the kernel.
-    fn join(&self, poll: &Poll) -> io::Result<()>;
-
-    /// What it asks next.
-    ///
-    /// # Errors
-    /// If it makes no sense, or the client is lost.
-    fn next(&mut self) -> io::Result<Asked>;
-
-    /// Half of a request has come: there was room for it.
-    fn is_amid(&self) -> bool;
-
-    /// Answers a request, with NBD's head of an answer.
-    fn answer(&mut self, head: &[u8; ANSWER], data: Given<'_>);
-
-    /// Bytes of answers that it has not taken.
-    fn waiting(&self) -> usize;
-
-    /// Lets answers go; `reads`: more requests are welcome.
-    ///
-    /// # Errors
-    /// If the client is lost.
-    fn flush(&mut self, poll: &Poll, reads: bool) -> io::Result<()>;
+/// A request that is not answered.
+struct Waiting {
+    client: u64,
+    /// What its client calls it.
+    handle: u64,
+    kept: Kept,
 }
 
 /// The engine.
@@ -166,21 +42,21 @@ struct End {
     inbox: Inbox,
     filling: Option<Filling<ANSWER>>,
     out: Outbox,
-    interest: (bool, bool),
+    writes: bool,
 }
 
 impl End {
     fn new(stream: UnixStream, poll: &Poll) -> io::Result<End> {
         stream.set_nonblocking(true)?;
         poll.add(&stream, ENGINE)?;
-        Ok(End { stream, inbox: Inbox::new(), filling: None, out: Outbox::default(), interest: (true, false) })
+        Ok(End { stream, inbox: Inbox::new(), filling: None, out: Outbox::default(), writes: false })
     }
 
-    fn flush(&mut self, poll: &Poll, reads: bool) -> io::Result<()> {
+    fn flush(&mut self, poll: &Poll) -> io::Result<()> {
         self.out.flush(&mut self.stream)?;
-        let wants = (reads, !self.out.is_empty());
-        if std::mem::replace(&mut self.interest, wants) != wants {
-            poll.change(&self.stream, ENGINE, wants)?;
+        let writes = !self.out.is_empty();
+        if std::mem::replace(&mut self.writes, writes) != writes {
+            poll.change(&self.stream, ENGINE, (true, writes))?;
         }
         Ok(())
     }
@@ -188,86 +64,103 @@ impl End {
 
 /// What a relay is told.
 pub enum Order {
+    /// Somebody asks; `device`: the kernel, without which the tenure cannot go on.
+    Client { client: Box<dyn Client + Send>, device: bool },
     /// Ask this engine from now on, first what is kept.
     Engine(UnixStream),
     /// Everything under way fails, and so does what comes later (R10): an error is no acknowledgement. Answered with how much it was.
     Seal(Sender<usize>),
 }
 
-/// The relay of one client, in a thread of its own.
-pub struct Relay<C> {
+/// The relay, in a thread of its own.
+pub struct Relay {
     poll: Poll,
     orders: Receiver<Order>,
-    client: C,
+    guests: BTreeMap<u64, Guest>,
+    /// How many there are, also of those that are gone and wait for answers: nobody can make them more by hanging up.
+    open: Arc<AtomicUsize>,
     engine: Option<End>,
     /// Told when there is no engine any more.
     lost: Sender<()>,
-    table: Table,
+    waiting: BTreeMap<u64, Waiting>,
+    next: u64,
     sealed: bool,
-    /// More may have come than there was room for.
-    stalled: bool,
+    /// The kernel's device is gone.
+    over: bool,
 }
 
-impl<C: Client> Relay<C> {
-    /// For `client`.
+impl Relay {
+    /// It, and the way to it; `lost` is told when there is no engine any more, and `open` says how many clients there are.
     ///
     /// # Errors
-    /// If it cannot be waited for.
-    pub fn new(client: C, lost: Sender<()>) -> io::Result<(Relay<C>, Post<Order>)> {
+    /// If the kernel has no descriptor left.
+    pub fn new(lost: Sender<()>, open: Arc<AtomicUsize>) -> io::Result<(Relay, Post<Order>)> {
         let (poll, post, orders) = Poll::new()?;
-        client.join(&poll)?;
-        let (table, engine) = (Table::default(), None);
-        Ok((Relay { poll, orders, client, engine, lost, table, sealed: false, stalled: false }, post))
+        let (guests, waiting) = (BTreeMap::new(), BTreeMap::new());
+        let (engine, sealed, over) = (None, false, false);
+        Ok((Relay { poll, orders, guests, open, engine, lost, waiting, next: ENGINE, sealed, over }, post))
     }
 
-    /// Runs until the client says goodbye or is gone.
+    /// Runs until the kernel's device is gone.
     ///
     /// # Errors
-    /// If what it says makes no sense, or the connection breaks.
+    /// If what the engine says makes no sense.
     pub fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::new();
-        self.flush()?;
         loop {
             self.poll.wait(LONG, &mut ready);
             for number in ready.drain(..) {
                 match number {
-                    CLIENT if !self.take_in()? => return Ok(()),
                     ENGINE => self.pass_on()?,
-                    CLIENT | BELL => {}
-                    _ => unreachable!("there are two sides"),
+                    BELL => {
+                        while let Ok(order) = self.orders.try_recv() {
+                            self.obey(order);
+                        }
+                    }
+                    client => self.take_in(client),
                 }
             }
-            while let Ok(order) = self.orders.try_recv() {
-                self.obey(order);
+            self.flush();
+            while let Some(client) = self.welcome_again() {
+                self.take_in(client);
+                self.flush();
             }
-            self.flush()?;
-            // Room for what was left behind: nobody says again that it is there.
-            while self.stalled && self.has_room() {
-                if !self.take_in()? {
-                    return Ok(());
-                }
-                self.flush()?;
+            if self.over {
+                return Ok(());
             }
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.table.bytes < KEPT_MAX && self.table.order.len() < KEPT_COUNT && self.is_heard()
+    fn welcome_again(&self) -> Option<u64> {
+        self.guests.iter().find(|(_, guest)| guest.is_welcome_again()).map(|(number, _)| *number)
     }
 
-    /// The client takes its answers. While it does not, nothing is asked for it and no answer is fetched: memory stays bounded.
-    fn is_heard(&self) -> bool {
-        self.client.waiting() < KEPT_MAX
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let reads = self.client.is_amid() || self.has_room();
-        self.client.flush(&self.poll, reads)?;
-        let heard = self.is_heard();
-        if self.engine.as_mut().is_some_and(|engine| engine.flush(&self.poll, heard).is_err()) {
+    fn flush(&mut self) {
+        let flushed = |(number, guest): (&u64, &mut Guest)| guest.flush(&self.poll).err().map(|error| (*number, error));
+        let lost: Vec<(u64, io::Error)> = self.guests.iter_mut().filter_map(flushed).collect();
+        lost.into_iter().for_each(|(client, error)| self.leave(client, &error));
+        if self.engine.as_mut().is_some_and(|engine| engine.flush(&self.poll).is_err()) {
             self.engine_is_lost();
         }
-        Ok(())
+    }
+
+    /// A client is gone.
+    fn leave(&mut self, client: u64, why: &io::Error) {
+        if why.kind() != io::ErrorKind::UnexpectedEof {
+            tracing::info!("an NBD client: {why}");
+        }
+        let Some(guest) = self.guests.get_mut(&client) else { return };
+        guest.leave();
+        self.over |= guest.device;
+        self.see_off(client);
+    }
+
+    /// Forgets a client that is gone, when nothing of it is under way.
+    fn see_off(&mut self, client: u64) {
+        if self.guests.get(&client).is_some_and(Guest::is_over) {
+            self.guests.remove(&client);
+            self.open.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn engine_is_lost(&mut self) {
@@ -278,58 +171,93 @@ impl<C: Client> Relay<C> {
 
     fn obey(&mut self, order: Order) {
         match order {
+            Order::Client { client, device } => {
+                self.next += 1;
+                match Guest::new(client, device, &self.poll, self.next) {
+                    Ok(guest) => {
+                        self.guests.insert(self.next, guest);
+                        self.take_in(self.next);
+                    }
+                    Err(error) => {
+                        tracing::warn!("an NBD client cannot be waited for: {error}");
+                        self.open.fetch_sub(1, Ordering::AcqRel);
+                        self.over |= device;
+                    }
+                }
+            }
             Order::Engine(_) if self.sealed => {}
             Order::Engine(stream) => {
                 let Ok(mut engine) = End::new(stream, &self.poll) else {
                     let _ = self.lost.send(());
                     return;
                 };
-                self.table.order.values().for_each(|kept| send(&mut engine.out, kept));
+                self.waiting.values().for_each(|waiting| send(&mut engine.out, &waiting.kept));
                 self.engine = Some(engine);
             }
             Order::Seal(count) => {
-                self.sealed = true;
-                self.engine = None; // an answer that comes late is not passed on
-                let kept = std::mem::take(&mut self.table).order;
-                for kept in kept.values() {
-                    self.client.answer(&answer(Kept::handle(&kept.head), true), Given::Nothing);
-                }
-                let _ = self.client.flush(&self.poll, true);
-                let _ = count.send(kept.len());
+                let failed = self.fail_all();
+                let _ = count.send(failed);
             }
         }
     }
 
-    /// Takes in what the client asks; false: it says goodbye.
-    fn take_in(&mut self) -> io::Result<bool> {
-        loop {
-            self.stalled = !self.client.is_amid() && !self.has_room();
-            if self.stalled {
-                return Ok(true);
-            }
-            match self.client.next()? {
-                Asked::This(kept) => self.ask(kept)?,
-                Asked::Nothing => return Ok(true),
-                Asked::Goodbye => return Ok(false),
+    /// Answers everything with an error, from now on; how much was under way.
+    pub fn fail_all(&mut self) -> usize {
+        self.sealed = true;
+        self.engine = None; // an answer that comes late is not passed on
+        let failed = std::mem::take(&mut self.waiting);
+        for (number, waiting) in &failed {
+            self.answer(waiting, answer(*number, true), Given::Nothing);
+        }
+        self.flush();
+        failed.len()
+    }
+
+    fn answer(&mut self, waiting: &Waiting, head: [u8; ANSWER], data: Given<'_>) {
+        if let Some(guest) = self.guests.get_mut(&waiting.client) {
+            guest.answer(&waiting.kept, waiting.handle, head, data);
+        }
+        self.see_off(waiting.client);
+    }
+
+    /// Takes in what a client asks.
+    fn take_in(&mut self, client: u64) {
+        while let Some(guest) = self.guests.get_mut(&client) {
+            let taken = match guest.next() {
+                Ok(None) => return,
+                Ok(Some(kept)) => self.ask(client, kept),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                return self.leave(client, &error);
             }
         }
     }
 
-    fn ask(&mut self, kept: Kept) -> io::Result<()> {
+    /// What makes no sense never reaches the engine, which would hang up on everybody.
+    fn ask(&mut self, client: u64, mut kept: Kept) -> io::Result<()> {
+        let asked = nbd::asked(&kept.head)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let Some(guest) = self.guests.get_mut(&client) else { return Ok(()) };
         if self.sealed {
-            self.client.answer(&answer(Kept::handle(&kept.head), true), Given::Nothing);
+            guest.refuse(asked.handle);
             return Ok(());
         }
+        guest.count_in(&kept);
+        self.next += 1;
+        rename(&mut kept.head, self.next);
         if let Some(engine) = &mut self.engine {
             send(&mut engine.out, &kept);
         }
-        self.table.keep(kept)
+        self.waiting.insert(self.next, Waiting { client, handle: asked.handle, kept });
+        Ok(())
     }
 
     /// Passes the engine's answers on. Half an answer is none: the next engine is asked for all of it.
     fn pass_on(&mut self) -> io::Result<()> {
-        let Some(engine) = &mut self.engine else { return Ok(()) };
-        match answers(engine, &mut self.table, &mut self.client) {
+        let Some(mut engine) = self.engine.take() else { return Ok(()) };
+        let passed = self.answers(&mut engine);
+        self.engine = Some(engine);
+        match passed {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error),
             Err(_) => {
@@ -338,54 +266,50 @@ impl<C: Client> Relay<C> {
             }
         }
     }
-}
 
-fn answers(engine: &mut End, table: &mut Table, client: &mut impl Client) -> io::Result<()> {
-    let mut more = true;
-    loop {
-        if let Some(filling) = &mut engine.filling {
-            if !filling.fill(&mut engine.inbox, &mut engine.stream)? {
-                return Ok(());
+    fn answers(&mut self, engine: &mut End) -> io::Result<()> {
+        let mut more = true;
+        loop {
+            if let Some(filling) = &mut engine.filling {
+                if !filling.fill(&mut engine.inbox, &mut engine.stream)? {
+                    return Ok(());
+                }
+                let Some(filling) = engine.filling.take() else { continue };
+                self.pass(filling.head, Given::Whole(filling.buffer));
             }
-            let Some(filling) = engine.filling.take() else { continue };
-            pass(&filling.head, table, client, Given::Whole(filling.buffer));
-        }
-        while let Some(head) = engine.inbox.rest().first_chunk::<ANSWER>().copied() {
-            let word = |at: usize| u32::from_be_bytes(*head[at..].first_chunk().expect("four bytes of it"));
-            if word(0) != REPLY {
-                return Err(bad("the engine's answer has no magic"));
+            while let Some(head) = engine.inbox.rest().first_chunk::<ANSWER>().copied() {
+                let word = |at: usize| u32::from_be_bytes(*head[at..].first_chunk().expect("four bytes of it"));
+                if word(0) != REPLY {
+                    return Err(bad("the engine's answer has no magic"));
+                }
+                let reads = self.waiting.get(&handle(&head)).filter(|waiting| Kept::kind(&waiting.kept.head) == READ);
+                let length = reads.filter(|_| word(4) == 0).map_or(0, |waiting| Kept::length(&waiting.kept.head));
+                let whole = ANSWER + length as usize;
+                if engine.inbox.rest().len() >= whole {
+                    self.pass(head, Given::Bytes(&engine.inbox.rest()[ANSWER..whole]));
+                    engine.inbox.skip(whole);
+                    continue;
+                }
+                engine.inbox.skip(ANSWER);
+                engine.filling = Some(Filling::new(head, length));
+                break;
             }
-            let reads = table.get(handle_of(&head)).filter(|kept| Kept::kind(&kept.head) == READ);
-            let length = reads.filter(|_| word(4) == 0).map_or(0, |kept| Kept::length(&kept.head));
-            let whole = ANSWER + length as usize;
-            if engine.inbox.rest().len() >= whole {
-                pass(&head, table, client, Given::Bytes(&engine.inbox.rest()[ANSWER..whole]));
-                engine.inbox.skip(whole);
+            if engine.filling.is_some() {
                 continue;
             }
-            engine.inbox.skip(ANSWER);
-            engine.filling = Some(Filling::new(head, length));
-            break;
+            if !more {
+                return Ok(());
+            }
+            more = engine.inbox.fill(&mut engine.stream)?;
         }
-        if engine.filling.is_some() {
-            continue;
-        }
-        if !more {
-            return Ok(());
-        }
-        more = engine.inbox.fill(&mut engine.stream)?;
     }
-}
 
-/// First out of the table: the client may use the handle again as soon as it is answered.
-fn pass(head: &[u8; ANSWER], table: &mut Table, client: &mut impl Client, data: Given<'_>) {
-    if table.remove(handle_of(head)).is_some() {
-        client.answer(head, data);
+    /// First out of the table: the client may use the handle again as soon as it is answered.
+    fn pass(&mut self, head: [u8; ANSWER], data: Given<'_>) {
+        if let Some(waiting) = self.waiting.remove(&handle(&head)) {
+            self.answer(&waiting, head, data);
+        }
     }
-}
-
-fn handle_of(head: &[u8; ANSWER]) -> u64 {
-    u64::from_be_bytes(*head[8..].first_chunk().expect("eight bytes of it"))
 }
 
 fn send(out: &mut Outbox, kept: &Kept) {
