@@ -5,11 +5,13 @@ use hotspare_control::{Ask, NodeStatus, Tell};
 use hotspare_daemon::{Exit, Failure, identity};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Where a gate keeps the configuration that the units of its group were made from.
 const GATES: &str = "/run/hotspare-gate";
-/// The daemons that read the file when they start, the voter last: its renewals must not wait for the others.
-const DAEMONS: [&str; 3] = ["hotspare-heartbeat.service", "hotspare-leased.service", "hotspare-arbiter.service"];
+const LEASED: &str = "hotspare-leased.service";
+/// How long the lease client may take to come back with the new file.
+const RELOAD: Duration = Duration::from_secs(10);
 
 /// What of the file is not in force on this node, one line each.
 #[must_use]
@@ -71,13 +73,37 @@ pub(crate) fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
     if done.success() { Ok(()) } else { Err(failed(format!("{done}"))) }
 }
 
-/// `hotspare apply`: reloads process 1 and restarts the daemons, one after the other.
+/// Has the lease client begin again in its own process: a restart waits for process 1, and on a machine with far too much to do that can
+/// take longer than the lease. False: it does not run, or did not do it.
+fn reloaded(in_force: Option<&str>, digest: &str, call: &impl Fn(&Ask) -> Result<Tell, Failure>) -> bool {
+    let is = |in_force: &str| in_force == digest;
+    match in_force {
+        None => return false,
+        Some(in_force) if is(in_force) => return true,
+        Some(_) => {}
+    }
+    if systemctl(&["kill", "--signal=HUP", LEASED]).is_err() {
+        return false;
+    }
+    let since = Instant::now();
+    while since.elapsed() < RELOAD {
+        if matches!(call(&Ask::Status), Ok(Tell::Status(status)) if is(&status.config)) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// `hotspare apply`: reloads process 1 and has the daemons read the file, one after the other.
 pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failure> {
     let config = hotspare_config::load(Path::new(PATH))?;
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(Exit::NoPerm, "only root may do this"));
     }
+    let mut in_force = None;
     if let Ok(Tell::Status(status)) = call(&Ask::Status) {
+        in_force = Some(status.config.clone());
         let (before, mut after) = (voters_of(&status), config.voters.iter().map(String::as_str).collect::<Vec<_>>());
         after.sort_unstable();
         if !before.is_empty() && !may_follow(&before, &after, &config) {
@@ -98,9 +124,12 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
         let verb = if volume.backings.contains_key(&me) { "try-restart" } else { "stop" };
         systemctl(&[verb, &format!("hotspare-replicate@{}.service", volume.name)])?;
     }
-    for daemon in DAEMONS {
-        systemctl(&["try-restart", daemon])?;
+    // The voter last: its renewals must not wait for the others.
+    systemctl(&["try-restart", "hotspare-heartbeat.service"])?;
+    if !reloaded(in_force.as_deref(), &format!("{:016x}", config.digest), &call) {
+        systemctl(&["try-restart", LEASED])?;
     }
+    systemctl(&["try-restart", "hotspare-arbiter.service"])?;
     println!("{PATH} is in force on this node");
     for line in held_back(&config) {
         println!("pending: {line}");

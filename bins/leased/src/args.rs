@@ -5,7 +5,8 @@ use std::path::PathBuf;
 ///
 /// Unprivileged, always on, restartable at any time: a restarted hotspare-leased takes its leases up again and moves
 /// nothing. It starts a role only when the lease is already held, and never stops one in time itself: that is the
-/// work of hotspare-gate, which needs nothing but the deadline.
+/// work of hotspare-gate, which needs nothing but the deadline. At SIGHUP it reads the file again, in the same process
+/// (`hotspare apply` has it do so); a file with mistakes changes nothing.
 #[derive(Debug, Parser)]
 #[command(name = "hotspare-leased", version)]
 pub struct Args {

@@ -29,6 +29,7 @@ use hotspare_daemon::{Exit, Failure, clock, identity, journal, notify, run};
 use hotspare_wire::{Body, Endpoint, Frame, Service, decode, encode};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,8 +65,40 @@ fn main() -> ExitCode {
         let (published, shots) = (BTreeMap::new(), shots::Shots::default());
         let node = NodeRun { config, me, voters, peers, to_voters, to_peers, groups, bus, published, shots };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, errands))
+        match runtime.map_err(Exit::OsErr.why("cannot start"))?.block_on(serve(node, &args, errands))? {
+            Leave::End => Ok(Exit::Done),
+            Leave::Again => Err(begin_again()),
+        }
     })
+}
+
+/// How this life of the daemon ends.
+#[derive(Clone, Copy)]
+enum Leave {
+    End,
+    /// Another one in the same process: it is there at once, however much process 1 has to do.
+    Again,
+}
+
+/// What to do at SIGHUP. A file with mistakes changes nothing; a key that is not the file's has to be fetched by process 1.
+fn at_reload(args: &Args) -> Option<Leave> {
+    let loaded = hotspare_config::load(&args.config).map_err(Failure::from);
+    let me = loaded.and_then(|config| identity::this_node(&config, args.node.as_deref()).cloned());
+    match me {
+        Ok(me) => Some(if identity::key_of(&me).is_ok() { Leave::Again } else { Leave::End }),
+        Err(failure) => {
+            tracing::error!("the configuration in force stays: {}", failure.message);
+            None
+        }
+    }
+}
+
+/// Only returns if it could not be; then process 1 starts this program anew.
+fn begin_again() -> Failure {
+    journal::flush();
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    Exit::OsErr.why("cannot begin again")(std::process::Command::new(program).args(words).exec())
 }
 
 /// Everything this daemon knows.
@@ -83,23 +116,24 @@ struct NodeRun {
     shots: shots::Shots,
 }
 
-async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) -> Result<Exit, Failure> {
+async fn serve(mut node: NodeRun, args: &Args, errands: tokio::sync::mpsc::Receiver<Errand>) -> Result<Leave, Failure> {
     let port = Port::Lease.number(&node.config);
     let socket = Datagrams::bind(port, &node.config);
     let mut socket = socket.map_err(Exit::Unavailable.why(format!("cannot listen on UDP port {port}")))?;
     let mut calls = control::listen().map_err(Exit::CantCreate.why("cannot make the control socket"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Exit::OsErr.why("cannot handle signals"))?;
+    let mut reload = signal(SignalKind::hangup()).map_err(Exit::OsErr.why("cannot handle signals"))?;
     let mut alarm = Alarm::new().map_err(Exit::OsErr.why("cannot make a timer"))?;
     let (changes, mut news) = channel(64);
     tokio::spawn(bus::run(node.watched(), changes, errands));
     notify::ready("starting");
-    let mut leaving: Option<u64> = None;
+    let mut leaving: Option<(u64, Leave)> = None;
     loop {
         let now = clock::now();
-        if let Some(since) = leaving {
+        if let Some((since, leave)) = leaving {
             let busy = node.groups.values().any(GroupRun::is_handing_over);
             if !busy || Duration::from_nanos(now.boot - since) > LINGER {
-                return Ok(Exit::Done); // leases are left as they are: the next life of this daemon takes them up
+                return Ok(leave); // leases are left as they are: the next life of this daemon takes them up
             }
         }
         let due = node.groups.values().map(GroupRun::wake_at).min().unwrap_or(u64::MAX);
@@ -113,7 +147,11 @@ async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) 
             rung = alarm.until(due) => rung.map(|()| Event::Timer).map_err(Exit::OsErr.why("the timer failed"))?,
             Some(call) = calls.recv() => Event::Call(call),
             Some((group, news)) = news.recv() => Event::News(group, news),
-            _ = terminate.recv() => Event::Terminate,
+            _ = terminate.recv() => Event::Leave(Leave::End),
+            _ = reload.recv() => match at_reload(args) {
+                Some(leave) => Event::Leave(leave),
+                None => Event::Timer,
+            },
         };
         let mut out = Outgoing::default();
         match event {
@@ -127,10 +165,11 @@ async fn serve(mut node: NodeRun, errands: tokio::sync::mpsc::Receiver<Errand>) 
                 };
                 input.into_iter().for_each(|input| node.input(group, input, &mut out));
             }
-            Event::Terminate => {
-                leaving = Some(clock::now().boot);
-                let busy = node.groups.values().filter(|run| run.is_handing_over());
-                for run in busy {
+            Event::Leave(leave) => {
+                let (since, first) = leaving.unwrap_or((now.boot, leave));
+                // Whoever is told to end does not begin again.
+                leaving = Some((since, if matches!(first, Leave::End) { first } else { leave }));
+                for run in node.groups.values().filter(|run| run.is_handing_over()) {
                     let (group, most) = (&run.config.name, LINGER.as_secs());
                     tracing::info!("{group}: told to end: stays until the role is handed over, {most} s at most");
                 }
@@ -148,7 +187,7 @@ enum Event {
     Timer,
     Call(Call),
     News(GroupId, News),
-    Terminate,
+    Leave(Leave),
 }
 
 /// What one turn of the loop sends, collected so that frames for one node share a datagram.
