@@ -126,9 +126,12 @@ pub fn apply(call: impl Fn(&Ask) -> Result<Tell, Failure>) -> Result<Exit, Failu
     }
     // The voter last: its renewals must not wait for the others.
     systemctl(&["try-restart", "hotspare-heartbeat.service"])?;
-    if !reloaded(in_force.as_deref(), &format!("{:016x}", config.digest), &call) {
-        systemctl(&["try-restart", LEASED])?;
-    }
+    let verb = if reloaded(in_force.as_deref(), &format!("{:016x}", config.digest), &call) {
+        "start" // it runs: of what it wants, the standby targets of groups that are new
+    } else {
+        "try-restart"
+    };
+    systemctl(&[verb, LEASED])?;
     systemctl(&["try-restart", "hotspare-arbiter.service"])?;
     println!("{PATH} is in force on this node");
     for line in held_back(&config) {
