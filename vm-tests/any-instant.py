@@ -66,7 +66,8 @@ for moment in ("nothing happens", "it is letting go"):
                 before = int(leader.succeed(told))
                 leader.execute(f"kill -TERM {pid}")
                 if unit == "hotspare-leased" and moment == "it is letting go":
-                    leader.wait_until_succeeds(f"test $({told}) -gt {before}")  # the next life of it would take the role back
+                    leader.wait_until_succeeds(f"test $({told}) -gt {before}")
+                    leader.succeed(f"kill -0 {pid}")  # the next life of it would take the role back
             if moment == "it is letting go":
                 go_on(leader)
             if moment == "nothing happens" and unit == "cluster-lease":

@@ -13,7 +13,6 @@ pub const DISCONNECT: u16 = 2;
 pub const ANSWER: usize = 16;
 
 /// A request, as it came.
-#[derive(Clone)]
 pub struct Kept {
     pub head: [u8; HEAD],
     pub data: Option<Shared>,
@@ -38,14 +37,11 @@ impl Kept {
         u32::from_be_bytes(*head[24..].first_chunk().expect("four bytes of it"))
     }
 
-    /// Bytes that its answer brings.
-    pub fn answer(&self) -> usize {
-        if Kept::kind(&self.head) == READ { Kept::length(&self.head) as usize } else { 0 }
-    }
-
-    /// Bytes of memory that it takes until its answer is taken.
+    /// Bytes of memory that it takes until its answer is taken: what is written, or what is read.
     pub fn weight(&self) -> usize {
-        self.data.as_ref().map_or(0, |data| data.bytes().len()) + self.answer()
+        let reads = Kept::kind(&self.head) == READ;
+        let read = if reads { Kept::length(&self.head) as usize } else { 0 };
+        self.data.as_ref().map_or(read, |data| data.bytes().len())
     }
 }
 
