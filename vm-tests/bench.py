@@ -101,12 +101,12 @@ class Bench:
         one, _ = self.settled()
         script = """
         pids=$(systemctl show -p MainPID --value hotspare-leased hotspare-arbiter hotspare-heartbeat cluster-lease cluster-address-1 cluster-address-2 | grep .)
-        ticks() { for pid in $pids; do awk '{print $14 + $15}' /proc/$pid/stat; done | paste -sd+ | tr -d '\\n' | xargs -I{} sh -c 'echo $(({}))'; }
-        before=$(ticks); sleep 20; after=$(ticks)
+        ran() { for pid in $pids; do cat /proc/$pid/task/*/schedstat; done | awk '{sum += $1} END {printf "%d", sum / 1000}'; }
+        before=$(ran); sleep 60; after=$(ran)
         rss=$(for pid in $pids; do awk '/RssAnon/ {print $2}' /proc/$pid/status; done | paste -sd+); echo $(($rss)) $(($after - $before))
         """
-        rss, ticks = one.succeed(script).split()
-        return f"{int(rss) / 1024:.1f} MB private memory, {int(ticks) / 20:.2f} % of a core while idle and leading (6 processes)"
+        rss, ran = one.succeed(script).split()
+        return f"{int(rss) / 1024:.1f} MB private memory, {int(ran) / 60e4:.2f} % of a core while idle and leading (6 processes)"
 
 
 def run(make, runs: int) -> int:

@@ -116,7 +116,7 @@ with subtest("what was only edited, and is wrong, does not come into force becau
     beta.wait_for_unit("cluster-up.service")
     alpha.wait_until_succeeds("systemctl is-active cluster-standby.target && test ! -e /run/hotspare-gate/default.kdl")
     t.assertEqual(alpha.get_unit_property("hotspare-refresh.service", "ExecMainStartTimestampMonotonic"), refreshed)
-    alpha.fail("test -e /run/hotspare-gate/default.stale")
+    alpha.fail("test -e /run/hotspare-stale/default")
     alpha.succeed("cp /root/good.kdl /etc/hotspare/cluster.kdl")
 
 with subtest("a role does not come back with the units of the older configuration: the node waits for process 1, and says so"):

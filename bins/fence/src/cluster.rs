@@ -2,7 +2,7 @@
 //! other node when the shot begins is what the proof is for (F1), so it is told before and after.
 
 use hotspare_config::Proof;
-use hotspare_control::{Ask, Client, ControlError, Tell, fence_order};
+use hotspare_control::{Ask, Client, ControlError, Order, Tell};
 use std::time::Duration;
 
 /// Nobody is kept from shooting by a daemon that does not answer.
@@ -17,7 +17,7 @@ impl Shot {
     /// If nobody hears of it, in words.
     pub fn begin(node: &str) -> Result<Shot, String> {
         // If this was ordered, it is being done now; a lease client that is gone must not make it be done again and again.
-        let _ = std::fs::remove_file(fence_order(node));
+        Order::new(node, "fence").take_back();
         let begun = || -> Result<(Client, Tell), ControlError> {
             let mut client = Client::leased()?;
             client.patience(Some(PATIENCE))?;

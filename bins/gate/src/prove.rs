@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::effects::Addresses;
 use crate::guard::reboot;
 use crate::slice::Slice;
-use hotspare_control::{Ask, Client, How, Life, Proof, Tell};
+use hotspare_control::{Ask, Client, How, Life, Proof, STALE, Tell};
 use hotspare_core::Timetable;
 use hotspare_core::id::fnv1a;
 use hotspare_core::lease::Tenure;
@@ -16,9 +16,6 @@ use hotspare_daemon::{Exit, Failure, Priority, clock, message_id, notify};
 use hotspare_page::PageReader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How the file is called that says that the units of a group are of an older configuration.
-const STALE: &str = "stale";
 
 /// Where claims, proofs and the configuration in force are kept.
 pub const FOLDER: &str = "/run/hotspare-gate";
@@ -97,7 +94,8 @@ fn let_newer_units_in(args: &Args) {
         && now != was
         && digest.is_some()
         && digest == in_force
-        && let Err(error) = std::fs::write(file(&args.group, STALE), "")
+        && let Err(error) =
+            std::fs::create_dir_all(STALE).and_then(|()| std::fs::write(Path::new(STALE).join(&args.group), ""))
     {
         eprintln!("units of the older configuration stay until systemctl daemon-reload: {error}");
     }
@@ -106,15 +104,13 @@ fn let_newer_units_in(args: &Args) {
 /// What hotspare-refresh.service runs: process 1 makes the units of the configuration in force. Groups that say meanwhile that theirs are
 /// old have it run again.
 pub fn refresh() -> Result<Exit, Failure> {
-    let of =
-        |entry: std::fs::DirEntry| Some(entry.path()).filter(|path| path.extension().is_some_and(|end| end == STALE));
-    let files = std::fs::read_dir(FOLDER).map_err(Exit::OsErr.why(format!("cannot read {FOLDER}")))?;
-    let stale: Vec<PathBuf> = files.filter_map(|entry| of(entry.ok()?)).collect();
+    let files = std::fs::read_dir(STALE).map_err(Exit::OsErr.why(format!("cannot read {STALE}")))?;
+    let stale: Vec<PathBuf> = files.filter_map(|entry| Some(entry.ok()?.path())).collect();
     let done = std::process::Command::new("systemctl").arg("daemon-reload").status();
     // Also where it failed: a role with older units is better than none.
     let removed: std::io::Result<()> = stale.iter().try_for_each(std::fs::remove_file);
     let done = done.map_err(Exit::OsErr.why("cannot run systemctl"))?;
-    removed.map_err(Exit::OsErr.why(format!("cannot write to {FOLDER}")))?;
+    removed.map_err(Exit::OsErr.why(format!("cannot write to {STALE}")))?;
     if done.success() {
         Ok(Exit::Done)
     } else {

@@ -301,7 +301,7 @@ fn give(names: &Names) -> String {
 fn path(names: &Names, (what, condition): (&str, &str), target: &str) -> String {
     format!(
         "{}[Unit]\nDescription=Starts {target} when the lease client asks\nDocumentation=man:hotspare-leased(8)\n\
-         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Path]\n{condition}=/run/hotspare/{}.{what}\nUnit={target}\nTriggerLimitIntervalSec=0\n",
+         StartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n[Path]\n{condition}=/run/hotspare/orders/{}.{what}/given\nUnit={target}\nTriggerLimitIntervalSec=0\n",
         header("The lease client is unprivileged: it raises a file, and process 1 starts the role"),
         names.name()
     )

@@ -153,3 +153,31 @@ fn a_held_group_keeps_the_units_it_was_started_with() {
     generate(case.path(), out.path(), active.path()).success();
     assert_eq!(units(out.path()), units(&golden().join("01-nginx/expected")));
 }
+
+/// Process 1 looks up from whatever it does when a file comes into a folder that a path unit watches, for up to 20 ms (decision 0041).
+#[test]
+fn every_path_unit_watches_a_folder_of_its_own() {
+    let mut cases = 0;
+    for entry in std::fs::read_dir(golden()).unwrap() {
+        let mut all = units(&entry.unwrap().path().join("expected"));
+        all.extend(units(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../units/system")));
+        let mut folders: BTreeMap<String, String> = BTreeMap::new();
+        for (unit, text) in all.iter().filter(|(unit, _)| unit.ends_with(".path")) {
+            let watched = text.lines().find_map(|line| {
+                let (key, place) = line.split_once('=')?;
+                match key {
+                    "PathExists" | "PathChanged" => place.rsplit_once('/').map(|(folder, _)| folder),
+                    "DirectoryNotEmpty" => Some(place),
+                    _ => None,
+                }
+            });
+            let watched = watched.unwrap_or_else(|| panic!("what does {unit} watch?")).to_owned();
+            assert!(!["/run", "/run/hotspare", "/run/hotspare-gate"].contains(&watched.as_str()), "{unit}: {watched}");
+            let other = folders.insert(watched.clone(), unit.clone());
+            assert_eq!(other, None, "{unit} watches {watched} as well");
+        }
+        assert!(folders.len() >= 5, "{folders:?}");
+        cases += 1;
+    }
+    assert!(cases >= 3);
+}

@@ -6,7 +6,7 @@ use crate::control::Caller;
 use crate::copies::Followers;
 use crate::story::{self, Words, may_retry};
 use hotspare_config::{Config, Group, Node};
-use hotspare_control::{How, Life, Proof, Tell};
+use hotspare_control::{How, Life, Order, Proof, Tell};
 use hotspare_core::lease::{Command, DataConfig, Ended, Input, Lease, LeaseConfig, PhaseName, Request, Tenure};
 use hotspare_core::message::{Fenced, Pause};
 use hotspare_core::{Incarnation, NodeId, Stamp};
@@ -130,6 +130,10 @@ impl GroupRun {
             uplinks: BTreeMap::new(),
             copies: Followers::of(group),
         };
+        if !group.is_lock() {
+            // What can't be made is tried again, and told of, when the order is given.
+            ["take", "yield"].iter().for_each(|what| drop(Order::new(&group.name, what).prepare()));
+        }
         run.want("take", false);
         Ok(run)
     }
@@ -185,7 +189,7 @@ impl GroupRun {
     /// Feeds `input` to the core; what is to be sent comes back, the rest is done here.
     pub fn handle(&mut self, config: &Config, me: &Node, now: Stamp, input: Input) -> Vec<Command> {
         let mut inputs = vec![input];
-        let stale = file(&self.config.name, "stale").exists();
+        let stale = Path::new(hotspare_control::STALE).join(&self.config.name).exists();
         if std::mem::replace(&mut self.stale, stale) != stale {
             inputs.insert(0, self.stands_by());
         }
@@ -246,13 +250,11 @@ impl GroupRun {
         if self.config.is_lock() {
             return;
         }
-        let path = Path::new(hotspare_page::FOLDER).join(format!("{}.{what}", self.config.name));
-        let done = if on { std::fs::write(&path, "") } else { std::fs::remove_file(&path) };
-        if let (Err(error), true) = (done, on) {
-            tracing::error!(
-                "cannot write {}: {error}; the role cannot be started or stopped from here",
-                path.display()
-            );
+        let order = Order::new(&self.config.name, what);
+        if !on {
+            order.take_back();
+        } else if let Err(error) = order.give() {
+            tracing::error!("{error}; the role cannot be started or stopped from here");
         }
     }
 

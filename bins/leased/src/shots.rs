@@ -2,7 +2,7 @@
 //! rights of its own, or which an operator started, does it and tells what is proven.
 //!
 //! ```text
-//!  Command::Fence --> /run/hotspare/fence.NODE --path unit--> hotspare-fence@NODE.service
+//!  Command::Fence --> /run/hotspare/orders/NODE.fence/given --path unit--> hotspare-fence@NODE.service
 //!                                                                  |  Ask::Fence: it begins (what is known now is what the
 //!                                          an operator's own ------'              proof will be for), and the file goes
 //!                                                                     Ask::Fenced: proven, or not; a hang-up: not
@@ -13,7 +13,7 @@ use crate::Outgoing;
 use crate::control::Caller;
 use crate::group::GroupRun;
 use hotspare_config::{Config, Group, Node, Proof};
-use hotspare_control::{FENCE_TESTS, FenceLine, FenceTest, fence_order};
+use hotspare_control::{FENCE_TESTS, FenceLine, FenceTest, Order};
 use hotspare_core::lease::{FenceConfig, Input};
 use hotspare_core::message::Fenced;
 use hotspare_core::{GroupId, NodeId, NodeSet, Stamp};
@@ -55,16 +55,15 @@ pub fn fencing(config: &Config, me: &Node, group: &Group) -> Option<FenceConfig>
 impl Shots {
     /// After a start: what was ordered by a former life is not wanted any more, or will be again.
     pub fn forget(names: impl Iterator<Item = String>) {
-        names.for_each(|name| drop(std::fs::remove_file(fence_order(&name))));
+        names.for_each(|name| Order::new(&name, "fence").take_back());
     }
 }
 
 impl NodeRun {
     /// The core wants `node` to be switched off.
     pub fn order_shot(&mut self, node: NodeId) {
-        let path = fence_order(self.config.node_name(node));
-        if let Err(error) = std::fs::write(&path, "") {
-            tracing::error!("cannot write {}: {error}; nobody is switched off", path.display());
+        if let Err(error) = Order::new(self.config.node_name(node), "fence").give() {
+            tracing::error!("{error}; nobody is switched off");
         }
         self.shots.orders.insert(node, clock::now().plus(PATIENCE));
     }
@@ -76,7 +75,7 @@ impl NodeRun {
             return Err(format!("the configuration in force has no node \"{name}\""));
         }
         self.shots.orders.remove(&node);
-        let _ = std::fs::remove_file(fence_order(name));
+        Order::new(name, "fence").take_back();
         let mut shot = Shot { caller, targets: Vec::new() };
         let mut names = Vec::new();
         for group in self.groups.keys().copied().collect::<Vec<_>>() {
@@ -120,7 +119,7 @@ impl NodeRun {
         for node in late {
             self.shots.orders.remove(&node);
             let name = self.config.node_name(node).to_owned();
-            let _ = std::fs::remove_file(fence_order(&name));
+            Order::new(&name, "fence").take_back();
             tracing::error!(
                 "hotspare-fence@{name}.service did not begin within {PATIENCE:?}: is hotspare-fence@{name}.path active?"
             );

@@ -1,6 +1,7 @@
 //! Telling the neighbours: gratuitous ARP (RFC 5227) and unsolicited neighbour advertisements (RFC 4861), and asking
 //! them first: an ARP probe.
 
+use crate::bpf::{BYTE, HALF, WORD, only_if};
 use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recv, sendto, socket,
 };
@@ -99,13 +100,8 @@ impl AsFd for Announcer {
 }
 
 /// Lets through what may be a claim of `ip` ([`claim`] looks closer): everything else that comes in over a busy interface must
-/// not wake this program. A classic BPF program: each comparison that fails goes to the last line.
+/// not wake this program.
 fn filter(ip: IpAddr) -> Vec<SockFilter> {
-    const BYTE: u16 = 0x30;
-    const HALF: u16 = 0x28;
-    const WORD: u16 = 0x20;
-    const IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
     let wanted: Vec<(u16, u32, u32)> = match ip {
         IpAddr::V4(ip) => vec![(HALF, 12, ETH_ARP.into()), (WORD, 28, ip.to_bits())],
         IpAddr::V6(ip) => {
@@ -113,14 +109,7 @@ fn filter(ip: IpAddr) -> Vec<SockFilter> {
             [(HALF, 12, ETH_IPV6.into()), (BYTE, 20, 58), (BYTE, 54, 136)].into_iter().chain(target).collect()
         }
     };
-    let mut lines = Vec::new();
-    for (n, (size, offset, value)) in wanted.iter().enumerate() {
-        let to_the_last = u8::try_from(2 * (wanted.len() - n) - 1).expect("few lines");
-        lines.push(SockFilter::new(*size, 0, 0, *offset));
-        lines.push(SockFilter::new(IF_EQUAL, 0, to_the_last, *value));
-    }
-    lines.extend([SockFilter::new(RETURN, 0, 0, 0xffff), SockFilter::new(RETURN, 0, 0, 0)]);
-    lines
+    only_if(&wanted)
 }
 
 /// The interface's Ethernet address, from the kernel rather than from /sys, which may show another network namespace.

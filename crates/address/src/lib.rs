@@ -1,6 +1,7 @@
 //! IP addresses on interfaces, by netlink: add with a finite lifetime, remove, list, watch, announce, hang up.
 
 pub mod announce;
+mod bpf;
 mod connections;
 mod netlink;
 

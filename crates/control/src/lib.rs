@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the lease client listens.
@@ -18,13 +18,48 @@ pub const ARBITER: &str = "/run/hotspare-arbiter/control.sock";
 pub const HEARTBEAT: &str = "/run/hotspare-heartbeat/control.sock";
 /// Where `hotspare-fence test` leaves what it found, one file for each node.
 pub const FENCE_TESTS: &str = "/run/hotspare-fence";
+/// Where a gate says that the units of its group are of an older configuration, one file for each group. A folder of its own: process 1
+/// watches it, and looks up from whatever it does when a file comes into a folder that it watches (decision 0041).
+pub const STALE: &str = "/run/hotspare-stale";
 /// The longest line either side takes, in bytes.
 pub const LINE_MAX: usize = 256 * 1024;
 
-/// The file that makes process 1 start `hotspare-fence@NODE.service`.
-#[must_use]
-pub fn fence_order(node: &str) -> std::path::PathBuf {
-    Path::new("/run/hotspare").join(format!("fence.{node}"))
+/// Something that process 1 does because there is a file (a path unit of `about`, a group or a node): starts the role (`take`), stops it
+/// (`yield`), has the node switched off (`fence`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order(PathBuf);
+
+impl Order {
+    /// The file is the only one in its folder, for the reason given at [`STALE`].
+    #[must_use]
+    pub fn new(about: &str, what: &str) -> Order {
+        Order(Path::new("/run/hotspare/orders").join(format!("{about}.{what}")).join("given"))
+    }
+
+    /// Makes the folder, so that process 1 watches it and none above it.
+    ///
+    /// # Errors
+    /// If it cannot be made; which it is, is said.
+    pub fn prepare(&self) -> io::Result<()> {
+        let folder = self.0.parent().unwrap_or(&self.0);
+        std::fs::create_dir_all(folder).map_err(|error| said(folder, &error))
+    }
+
+    /// # Errors
+    /// If the file cannot be written; which it is, is said.
+    pub fn give(&self) -> io::Result<()> {
+        self.prepare()?;
+        std::fs::write(&self.0, "").map_err(|error| said(&self.0, &error))
+    }
+
+    /// There may be none.
+    pub fn take_back(&self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn said(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
 }
 
 /// What a caller wants.
