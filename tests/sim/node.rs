@@ -304,10 +304,11 @@ impl Part {
         Input::Standby(self.manager.is_active(units.standby))
     }
 
-    /// H0: it stands by, or a gate waits here or is about to.
+    /// H0: it stands by, or a gate waits here or is about to: whoever stops what has been prepared has the path unit start it again.
     pub fn could_lead(&self, units: &Units) -> bool {
         let waits = self.manager.state(units.gate) == State::Activating;
-        self.manager.is_active(units.standby) || waits || (self.prepared && self.manager.has_job(units.primary))
+        let comes = self.prepared && (self.manager.has_job(units.primary) || self.take);
+        self.manager.is_active(units.standby) || waits || comes
     }
 
     pub fn phase(&self) -> Option<PhaseName> {

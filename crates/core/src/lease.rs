@@ -165,7 +165,7 @@ pub enum Command {
     Publish(Tenure),
     /// Queue the start of the primary role: the lease is held.
     TakeRole,
-    /// Queue the start of the primary role: the lease is about to be handed to this node, and a gate should wait for it.
+    /// Queue the start of the primary role: the lease is about to be handed to this node, or nearly over, and a gate should wait for it.
     PrepareRole,
     /// That start is not wanted any more.
     ForgetRole,
@@ -238,6 +238,8 @@ pub struct Lease {
     expected: Option<Expected>,
     /// The last epoch for whose end a gate was started here.
     prepared: Epoch,
+    /// Not because it was announced, but because its holder does not renew.
+    prepared_for_the_end: bool,
     voters: BTreeMap<NodeId, VoterView>,
     peers: BTreeMap<NodeId, PeerView>,
     /// Somebody has held this group since this daemon started: the cold start is over.
@@ -280,6 +282,7 @@ impl Lease {
             wish: None,
             expected: None,
             prepared: Epoch(0),
+            prepared_for_the_end: false,
             voters,
             peers: BTreeMap::new(),
             seen_holder: false,
@@ -539,7 +542,7 @@ impl Lease {
         wake = self.echoes.iter().map(|(at, _)| at.boot).fold(wake, u64::min);
         let phase = match &self.phase {
             Phase::Watching => self.bid_wake(),
-            Phase::Bidding(bid) => bid.wake_at(),
+            Phase::Bidding(bid) => bid.wake_at().min(self.expect_wake()),
             Phase::Confirming(confirm) => confirm.wake_at(),
             Phase::Held(held) => held.wake_at(self.now, self.config.data.is_some()),
             Phase::HandingOver(handing) => handing.wake_at(),

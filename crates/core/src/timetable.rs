@@ -80,6 +80,12 @@ impl Timetable {
         self.twelfths(10)
     }
 
+    /// How much is left of a lease, by a voter's clock, when its holder has killed what it ran and had its last try to renew.
+    #[must_use]
+    pub fn nearly_over(self) -> Duration {
+        self.step() * 5 / 2
+    }
+
     /// U: a holder believes in its lease until this long after it sent the round that was granted (H2).
     #[must_use]
     pub fn believed(self) -> Duration {

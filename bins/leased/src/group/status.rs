@@ -57,7 +57,7 @@ impl GroupRun {
                 "took the role too often within an hour: waits to be asked (hotspare switchover)".into()
             }
             _ if self.config.is_lock() => "free, or held elsewhere".into(),
-            _ if status.expects => "is about to take over: it waits until the other has stopped".into(),
+            _ if status.expects => "is about to take over: waits until the other has stopped, or its lease is over".into(),
             _ if self.stale => {
                 "process 1 has yet to make the units of the configuration in force (systemctl start hotspare-refresh.service)".into()
             }

@@ -1,9 +1,12 @@
-//! A hand-over that is announced: a gate waits at the successor before the lease comes, and nothing is given away for it.
+//! A hand-over that is announced, or a holder that is gone: a gate waits at the successor before the lease comes, and nothing is given away for it.
 
 use super::desk::*;
+use crate::ballot::Ballot;
+use crate::lease::view::Outlook;
 use crate::lease::{CLAIM_TIMEOUT, Command, Ended, Event, Input, PhaseName, Request, Verdict};
-use crate::message::{Pause, PeerMessage, Sent};
+use crate::message::{FromVoter, LiveLease, Pause, PeerMessage, Sent};
 use crate::{Epoch, NodeId};
+use std::time::Duration;
 
 /// A leads epoch 1 with everything up; its services, and the gates, are the test's.
 fn slow_to_stop() -> Desk {
@@ -215,4 +218,81 @@ fn whoever_has_handed_over_does_not_take_the_lease_for_free() {
     desk.run(100);
     assert_eq!(desk.leader(), Some(B));
     assert!(!desk.told(A).iter().any(|event| matches!(event, Event::BidStarted { .. })), "{:?}", desk.told(A));
+}
+
+/// Lets time pass until a gate is started at `node`, or two leases.
+fn until_prepared(desk: &mut Desk, node: NodeId) {
+    for _ in 0..480 {
+        if prepared(desk, node) > 0 {
+            break;
+        }
+        desk.run(5);
+    }
+    assert_eq!(prepared(desk, node), 1);
+}
+
+fn left(desk: &Desk, node: NodeId) -> Duration {
+    match desk.leases[&node].outlook() {
+        Outlook::Live(live) => live.left,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_gate_waits_when_the_lease_of_a_dead_holder_ends() {
+    let mut desk = Desk::new(&[A, B, C], &[A, B, C], |_| {});
+    desk.run(2000);
+    desk.gates = false;
+    desk.cut.insert(A);
+    until_prepared(&mut desk, B);
+    let left = left(&desk, B);
+    assert!(left <= LEASE * 5 / 24 && left > LEASE / 8, "past the kill step, and early enough to be of use: {left:?}");
+    gate_comes(&mut desk, B);
+    desk.run(300);
+    assert_eq!((desk.leader(), desk.status(B).epoch), (Some(B), Epoch(2)));
+    assert!(desk.answers.iter().any(|(node, _, verdict)| (*node, *verdict) == (B, Verdict::Held(Epoch(2)))));
+    assert!(!desk.status(B).expects && !forgotten(&desk, B));
+    assert_eq!(prepared(&desk, C), 0, "it is not its turn");
+}
+
+#[test]
+fn where_user_units_run_in_the_standby_role_the_end_is_waited_for() {
+    let mut desk = Desk::new(&[A, B], &[A, B], |config| config.prepares = false);
+    desk.run(2000);
+    desk.cut.insert(A);
+    desk.run(2400);
+    assert_eq!((prepared(&desk, B), desk.leader()), (0, Some(B)));
+}
+
+#[test]
+fn a_gate_goes_again_when_the_holder_has_renewed_after_all() {
+    for gate_is_there in [true, false] {
+        let mut desk = slow_to_stop();
+        desk.cut.insert(A);
+        until_prepared(&mut desk, B);
+        if gate_is_there {
+            gate_comes(&mut desk, B);
+        }
+        // The news of it was late; the holder itself is not heard.
+        let live = Some(LiveLease { holder: A, epoch: Epoch(1), left: LEASE * 5 / 6 });
+        let message = FromVoter::State { promised: Ballot::default(), accepted: None, live, fellow: None };
+        for from in VOTERS {
+            desk.input(B, Input::Voter { from, message });
+        }
+        assert_eq!(forgotten(&desk, B), !gate_is_there, "nobody need be started");
+        if !gate_is_there {
+            gate_comes(&mut desk, B); // it was on its way
+        }
+        assert_eq!(desk.last_answer().map(|(node, _, verdict)| (node, verdict)), Some((B, Verdict::Lost)));
+        assert!(!desk.status(B).expects && !has_asked(&desk), "it was nobody's wish");
+    }
+}
+
+#[test]
+fn an_operators_gate_is_there_already_when_the_lease_of_a_dead_holder_ends() {
+    let mut desk = slow_to_stop();
+    desk.cut.insert(A);
+    gate_comes(&mut desk, B);
+    desk.run(1500); // and no timer fires without end
+    assert_eq!((desk.leader(), prepared(&desk, B)), (Some(B), 0));
 }
