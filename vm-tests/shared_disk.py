@@ -136,5 +136,8 @@ class SharedDisk:
             self.leads(beta, before, "alpha")
             assert "(sleep); an older mount must end" in alpha.succeed("(hotspare doctor || true) | grep 'BAD   disk: .* is in use here without the role'")
             assert "(sleep); an older mount must end first" in alpha.fail(f"hotspare-fence claim {self.disk} 2>&1")
+            beta.wait_until_succeeds("hotspare status | grep 'alpha (not ready)'", timeout=SLOW)
+            alpha.succeed("hotspare status | grep 'still in use here: journalctl -b -u cluster-disk-free-1.service'")
+            alpha.succeed("journalctl -b -o cat -u cluster-disk-free-1 | grep '(sleep); an older mount must end first'")
             alpha.succeed("systemctl stop outsider; umount /srv/files; (hotspare doctor || true) | grep 'ok    disk: .* is there'")
             self.stands_by(alpha, beta)

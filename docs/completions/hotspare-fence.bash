@@ -22,6 +22,9 @@ _hotspare__fence() {
             hotspare__fence,confirm)
                 cmd="hotspare__fence__subcmd__confirm"
                 ;;
+            hotspare__fence,free)
+                cmd="hotspare__fence__subcmd__free"
+                ;;
             hotspare__fence,help)
                 cmd="hotspare__fence__subcmd__help"
                 ;;
@@ -48,6 +51,9 @@ _hotspare__fence() {
                 ;;
             hotspare__fence__subcmd__help,confirm)
                 cmd="hotspare__fence__subcmd__help__subcmd__confirm"
+                ;;
+            hotspare__fence__subcmd__help,free)
+                cmd="hotspare__fence__subcmd__help__subcmd__free"
                 ;;
             hotspare__fence__subcmd__help,help)
                 cmd="hotspare__fence__subcmd__help__subcmd__help"
@@ -77,7 +83,7 @@ _hotspare__fence() {
 
     case "${cmd}" in
         hotspare__fence)
-            opts="-h --config --node --help off on reboot confirm status list test claim help"
+            opts="-h --config --node --help off on reboot confirm status list test claim free help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,8 +156,30 @@ _hotspare__fence() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hotspare__subcmd__fence__subcmd__free)
+            opts="-h --config --node --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hotspare__subcmd__fence__subcmd__help)
-            opts="off on reboot confirm status list test claim help"
+            opts="off on reboot confirm status list test claim free help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -179,6 +207,20 @@ _hotspare__fence() {
             return 0
             ;;
         hotspare__subcmd__fence__subcmd__help__subcmd__confirm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__fence__subcmd__help__subcmd__free)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -66,4 +66,10 @@ pub enum Act {
         #[arg(value_name = "DEVICE")]
         device: PathBuf,
     },
+    /// Say whether a shared disk could be claimed here: it is there, and nothing on this machine has it (a mount of an earlier role). Takes
+    /// nothing. A node that stands by asks until it is so, and is not ready before; exits with 1 if it could not.
+    Free {
+        #[arg(value_name = "DEVICE")]
+        device: PathBuf,
+    },
 }

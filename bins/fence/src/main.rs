@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             Act::Status { target } => status(&config, &of(&config, target.as_deref())?),
             Act::List => list(&config),
             Act::Claim { group, device } => claim(&config, (group.as_deref(), device), &me()?.name),
+            Act::Free { device } => free(device),
             Act::Test { target } => {
                 test(&config, &of(&config, target.as_deref())?, me().ok().map(|node| node.name.as_str()))
             }
@@ -164,6 +165,14 @@ fn claim(config: &Config, (group, device): (Option<&str>, &Path), me: &str) -> R
             device.display()
         );
     }
+    Ok(Exit::Done)
+}
+
+/// Whether [`claim`] would find the disk as it has to be.
+fn free(device: &Path) -> Result<Exit, Failure> {
+    let failed = |why: String| Failure::new(Exit::No, format!("{}: {why}", device.display()));
+    Disk::look(device).map_err(failed)?;
+    println!("{}: it is there, and nothing on this machine has it", device.display());
     Ok(Exit::Done)
 }
 

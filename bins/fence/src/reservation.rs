@@ -127,7 +127,19 @@ impl Disk {
     /// # Errors
     /// If it is not there, is in use here, or no block device, in words.
     pub fn open(path: &Path) -> Result<Disk, String> {
-        let file = File::options().read(true).write(true).custom_flags(nix::libc::O_EXCL).open(path);
+        Disk::open_to(path, true)
+    }
+
+    /// The same, and nothing can be asked of it: whoever closes a disk that was open for writing has udev look at it anew.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn look(path: &Path) -> Result<(), String> {
+        Disk::open_to(path, false).map(drop)
+    }
+
+    fn open_to(path: &Path, write: bool) -> Result<Disk, String> {
+        let file = File::options().read(true).write(write).custom_flags(nix::libc::O_EXCL).open(path);
         let file = file.map_err(|error| match error.raw_os_error() {
             Some(nix::libc::EBUSY) => {
                 let users = block::users(path);

@@ -101,6 +101,7 @@ pub fn of_group(group: &Group) -> Files {
     }
     for (n, disk) in group.shared.iter().enumerate() {
         files.insert(group.disk_unit(n), disk_unit(&names, n, disk));
+        files.insert(group.disk_free_unit(n), disk_free_unit(&names, disk));
         if let Some(mount) = &disk.mount {
             let device = disk.device.to_string_lossy();
             files.insert(
@@ -127,11 +128,12 @@ pub fn of_group(group: &Group) -> Files {
     let uplinks = (0..group.uplinks.len()).map(|n| group.uplink_unit(n));
     let paths = [names.path("take"), names.path("yield")].into_iter().chain(uplinks).collect::<Vec<_>>().join(" ");
     let header = header("What the lease client needs to move this group");
+    let free: String = (0..group.shared.len()).map(|n| format!(" {}", group.disk_free_unit(n))).collect();
     let copies: String =
         group.volumes.iter().map(|volume| format!(" hotspare-replicate@{}.service", volume.name)).collect();
     files.insert(
         format!("hotspare-leased.service.d/50-{}.conf", group.name),
-        format!("{header}[Unit]\nUpholds={paths}\nWants={}{}\n", names.enter(), copies),
+        format!("{header}[Unit]\nUpholds={paths}\nWants={}{free}{copies}\n", names.enter()),
     );
     files.insert(format!("multi-user.target.wants/{}", names.enter()), format!("link:../{}", names.enter()));
     files
@@ -200,7 +202,8 @@ fn isolate(names: &Names) -> &'static str {
 }
 
 fn standby(names: &Names) -> String {
-    let wants = match names.0.standby_units.join(" ") {
+    let free = (0..names.0.shared.len()).map(|n| names.0.disk_free_unit(n));
+    let wants = match names.0.standby_units.iter().cloned().chain(free).collect::<Vec<_>>().join(" ") {
         units if units.is_empty() => String::new(),
         units => format!("Wants={units}\n"),
     };
@@ -419,6 +422,27 @@ fn disk_unit(names: &Names, n: usize, disk: &SharedDisk) -> String {
         n + 1,
         shown = device.replace('%', "%%"),
         assert = behind_the_gate(names),
+    )
+}
+
+/// Active on a node that stands by once the disk could be claimed there: it has come, and nothing of an earlier role has it any more. Its
+/// process never runs beside the gate, which it would keep the disk from for a moment: a stop comes before a start of what is ordered.
+/// Behind the target, which would wait for it otherwise, and with it whoever enters the standby role.
+fn disk_free_unit(names: &Names, disk: &SharedDisk) -> String {
+    let device = disk.device.to_string_lossy();
+    let storage = names.0.storage_units().join(" ");
+    format!(
+        "{}[Unit]\nDescription=Disk {shown} could be taken by the group {group}\nDocumentation=man:hotspare-fence(8)\n\
+         ConditionPathExists=!/run/hotspare-gate/{group}.open\nAfter={} {standby} {storage}\nPartOf={standby}\nStartLimitIntervalSec=0\nIgnoreOnIsolate=yes\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nSlice=hotspare.slice\nExecStart={BINDIR}/hotspare-fence free {}\n\
+         Restart=on-failure\nRestartMode=direct\nRestartSec=1\nRestartSteps=6\nRestartMaxDelaySec=20\nTimeoutStartSec=30\nTimeoutStopSec=5\nLimitCORE=0\n\
+         CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_SYS_PTRACE\nNoNewPrivileges=yes\n{CONFINED}",
+        header("Where the disk is not there, or is still in use, this node is not ready"),
+        names.gate(),
+        word(&device),
+        standby = names.standby(),
+        group = names.name(),
+        shown = device.replace('%', "%%"),
     )
 }
 

@@ -377,11 +377,13 @@ impl GroupRun {
         Input::Uplink(self.uplinks.is_empty() || self.uplinks.values().any(|good| *good))
     }
 
-    /// What has to be active on a node that stands by: the target, and the path units by which the role is started and stopped.
+    /// What has to be active on a node that stands by: the target, the path units by which the role is started and stopped, and what says
+    /// that its shared disks are free.
     pub fn units_of_standby(&self) -> Vec<String> {
         let paths = self.config.path_units();
         let target = (!paths.is_empty()).then(|| self.config.unit_name("cluster-standby", "target"));
-        target.into_iter().chain(paths).collect()
+        let disks = (0..self.config.shared.len()).map(|n| self.config.disk_free_unit(n));
+        target.into_iter().chain(paths).chain(disks).collect()
     }
 
     /// These of them are not active.

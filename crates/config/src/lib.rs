@@ -347,6 +347,12 @@ impl Group {
         self.unit_name(&format!("cluster-disk-{}", n + 1), "service")
     }
 
+    /// The unit that is active on a node that stands by once the `n`th shared disk could be claimed there, counted from 0.
+    #[must_use]
+    pub fn disk_free_unit(&self, n: usize) -> String {
+        self.unit_name(&format!("cluster-disk-free-{}", n + 1), "service")
+    }
+
     /// The units of the volumes, the disks, and what is mounted from them, in the order in which they start.
     #[must_use]
     pub fn storage_units(&self) -> Vec<String> {

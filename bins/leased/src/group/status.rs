@@ -61,12 +61,18 @@ impl GroupRun {
             _ if self.stale => {
                 "process 1 has yet to make the units of the configuration in force (systemctl start hotspare-refresh.service)".into()
             }
-            _ if !status.standby => match self.lacking.iter().flatten().find(|unit| unit.ends_with(".path")) {
-                Some(unit) => {
-                    format!("{unit} is not active, so no role could be started here (systemctl start {unit})")
+            _ if !status.standby => {
+                let lacks = |what: &str| self.lacking.iter().flatten().find(|unit| unit.contains(what));
+                match (lacks(".path"), lacks(".target"), lacks("cluster-disk-free-")) {
+                    (Some(unit), ..) => {
+                        format!("{unit} is not active, so no role could be started here (systemctl start {unit})")
+                    }
+                    (None, None, Some(unit)) => {
+                        format!("a shared disk is not there, or still in use here: journalctl -b -u {unit}")
+                    }
+                    _ => "neither role is active here (systemctl start the standby target)".into(),
                 }
-                None => "neither role is active here (systemctl start the standby target)".into(),
-            },
+            }
             _ => match (status.abstains_for, status.live) {
                 (Some(left), _) => format!("abstains for another {}", story::span(left)),
                 (None, Some(live)) if !status.uplink => {
