@@ -18,7 +18,8 @@ def machine_leads(leader, other, witness, client) -> None:
     client.succeed("systemd-run -q --unit=watcher bash /root/ask")
 
 
-def turns(client) -> list[str]:
-    """Who answered, one after the other."""
+def turns(client, last) -> list[str]:
+    """Who answered, one after the other, until `last` did: a role that is up was not asked yet."""
+    client.wait_until_succeeds(f"tail -n 1 /tmp/who | grep -x {last.name}", timeout=SLOW)
     client.succeed("systemctl stop watcher")
     return client.succeed("uniq /tmp/who").split()

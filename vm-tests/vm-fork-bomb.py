@@ -32,4 +32,4 @@ with subtest("cut off: all of it is dead when the other node leads, and nobody r
     beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'", timeout=SLOW)
 
 with subtest("clients had answers from one, then from the other"):
-    t.assertEqual(turns(client), ["alpha", "beta"])
+    t.assertEqual(turns(client, beta), ["alpha", "beta"])

@@ -25,4 +25,4 @@ with subtest("awake again: nothing of the role runs, and it is the same boot"):
     beta.require_unit_state("cluster-up.service")
 
 with subtest("clients had answers from one at a time"):
-    t.assertEqual(turns(client), ["alpha", "beta"])
+    t.assertEqual(turns(client, beta), ["alpha", "beta"])

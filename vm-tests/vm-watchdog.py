@@ -55,4 +55,4 @@ for module, title, how, last_words in (
         is_reset(last_words)
 
 with subtest("clients had answers from one at a time"):
-    t.assertEqual(turns(client), ["alpha", "beta"] * 3 + ["alpha"])
+    t.assertEqual(turns(client, alpha), ["alpha", "beta"] * 3 + ["alpha"])
