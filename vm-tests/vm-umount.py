@@ -58,7 +58,22 @@ with subtest("somebody from outside sits in the file system when the role goes: 
     beta.fail(f"echo more > /proc/{pid}/cwd/more && sync /proc/{pid}/cwd/more")
     beta.fail("findmnt /srv/files")
 
-with subtest("and he does not keep his node from leading when it has to"):
+with subtest("the holder is killed while something is asked of it: that fails, and the node stands by"):
+    alpha.wait_until_succeeds("hotspare status | grep 'beta (ready)'", timeout=SLOW)
+    device = alpha.succeed("basename $(findmnt -n -o SOURCE /srv/files)").strip()
+    before = acknowledged(alpha)
+    alpha.succeed("systemctl kill -s STOP hotspare-volume@data")
+    alpha.wait_until_succeeds(f"awk '$1 + $2 > 0 {{ found = 1 }} END {{ exit !found }}' /sys/block/{device}/inflight", timeout=SLOW)
+    alpha.succeed("systemctl kill -s KILL hotspare-volume@data")
+    leads(beta, before)
+    beta.wait_until_succeeds("hotspare status | grep 'alpha (ready)'", timeout=SLOW)
+    alpha.fail("findmnt /srv/files")
+    t.assertEqual(alpha.succeed("cat /proc/sys/kernel/random/boot_id"), boots[0])
+
+with subtest("whoever sits there does not keep his node from leading when it has to"):
+    before = acknowledged(beta)
+    beta.succeed("hotspare switchover")
+    leads(alpha, before)
     alpha.wait_until_succeeds("hotspare status | grep 'beta (ready)'", timeout=SLOW)
     before = acknowledged(alpha)
     alpha.crash()

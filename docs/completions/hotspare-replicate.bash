@@ -19,6 +19,9 @@ _hotspare__replicate() {
             hotspare__replicate,create)
                 cmd="hotspare__replicate__subcmd__create"
                 ;;
+            hotspare__replicate,end)
+                cmd="hotspare__replicate__subcmd__end"
+                ;;
             hotspare__replicate,help)
                 cmd="hotspare__replicate__subcmd__help"
                 ;;
@@ -39,6 +42,9 @@ _hotspare__replicate() {
                 ;;
             hotspare__replicate__subcmd__help,create)
                 cmd="hotspare__replicate__subcmd__help__subcmd__create"
+                ;;
+            hotspare__replicate__subcmd__help,end)
+                cmd="hotspare__replicate__subcmd__help__subcmd__end"
                 ;;
             hotspare__replicate__subcmd__help,help)
                 cmd="hotspare__replicate__subcmd__help__subcmd__help"
@@ -65,7 +71,7 @@ _hotspare__replicate() {
 
     case "${cmd}" in
         hotspare__replicate)
-            opts="-h --config --node --help create run serve verify resize status help"
+            opts="-h --config --node --help create run serve end verify resize status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -104,8 +110,22 @@ _hotspare__replicate() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hotspare__subcmd__replicate__subcmd__end)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hotspare__subcmd__replicate__subcmd__help)
-            opts="create run serve verify resize status help"
+            opts="create run serve end verify resize status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -119,6 +139,20 @@ _hotspare__replicate() {
             return 0
             ;;
         hotspare__subcmd__replicate__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hotspare__subcmd__replicate__subcmd__help__subcmd__end)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

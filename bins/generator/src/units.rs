@@ -359,7 +359,7 @@ fn standby_unit(names: &Names, addresses: &[String]) -> String {
 }
 
 /// The volume is served while the role is here. What it needs of the machine is the copy's own daemon, which runs in both roles; when
-/// that dies, this fails, and the role goes to a node with a better copy.
+/// that dies, this fails, and the role goes to a node with a better copy. A holder that is killed leaves a device that somebody has to end.
 fn volume_unit(names: &Names, volume: &Volume) -> String {
     let (gate, copy) = (names.gate(), format!("hotspare-replicate@{}.service", volume.name));
     // The drivers may be modules; where one is built in, or not there, that is no failure.
@@ -371,9 +371,10 @@ fn volume_unit(names: &Names, volume: &Volume) -> String {
     };
     let wants = format!("Wants=hotspare-verify@{}.timer{module}\n", volume.name);
     let volume = &volume.name;
+    let end = format!("hotspare-volume-end@{volume}.service");
     format!(
-        "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}{wants}After={gate} {copy}{module}\n\
-         StopPropagatedFrom={gate}\nPartOf={}\nOnFailure=hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
+        "{}[Unit]\nDescription=Volume {volume} of the group {}\nDocumentation=man:hotspare-replicate(8)\n{assert}{wants}After={gate} {copy}{module} {end}\n\
+         StopPropagatedFrom={gate}\nPartOf={}\nOnFailure={end} hotspare-giveup@{}.service\nIgnoreOnIsolate=yes\n\n\
          [Service]\nType=notify\nSlice={}\nExecStart={BINDIR}/hotspare-replicate serve {volume}\nTimeoutStartSec=90\nTimeoutStopSec=10\n\
          LimitCORE=0\nLimitMEMLOCK=infinity\nOOMScoreAdjust=-1000\n{CONFINED_HOLDER}",
         header("The volume: first up and last down"),

@@ -41,6 +41,12 @@ pub enum Act {
         #[arg(value_name = "VOLUME")]
         volume: String,
     },
+    /// End the block device that a holder has left which was killed: what is under way fails, and so does what comes later.
+    /// hotspare-volume-end@VOLUME.service does this. One that is served is left alone.
+    End {
+        #[arg(value_name = "VOLUME")]
+        volume: String,
+    },
     /// Look whether all copies are the same, while they are written to; what differs is copied again. On the node that leads; exits
     /// with 1 if something differed. hotspare-verify@VOLUME.timer does this once a week.
     Verify {

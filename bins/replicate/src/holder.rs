@@ -143,6 +143,19 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
     spawned.map(drop).map_err(Exit::OsErr.why("cannot start threads"))
 }
 
+/// Ends what a holder has left that was killed, by the gate for example at the end of a lease: the kernel's NBD client waits for ever for the answer
+/// to what was under way, and whatever unmounts the file system waits with it.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn end(volume: &str, id: u64) -> Result<Exit, Failure> {
+    journal::init();
+    if let Ok(_lock) = alone(volume) {
+        nothing_is_left(volume, id)?;
+    }
+    Ok(Exit::Done)
+}
+
 /// What is found of a device when this one begins is an earlier life's, since there is one holder at a time.
 fn alone(volume: &str) -> Result<std::fs::File, Failure> {
     let path = role::holder_path(volume);

@@ -62,6 +62,10 @@ fn main() -> ExitCode {
                 identity::this_node(&config, args.node.as_deref())?; // else it would seem to lead elsewhere
                 holder::hold(described, &group.name)
             }
+            Act::End { volume } => {
+                let described = described(&config, volume)?.1;
+                holder::end(&described.name, described.id)
+            }
             Act::Verify { volume } => serve::verify(&described(&config, volume)?.1.name),
             Act::Resize { volume } => serve::resize(described(&config, volume)?.1),
             Act::Status { volume, json } => serve::status(&described(&config, volume)?.1.name, *json),
