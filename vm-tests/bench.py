@@ -30,9 +30,10 @@ def vrrp(every: str) -> dict[str, str]:
     return {name: version + VRRP.format(priority=priority, every=every) for name, priority in (("alpha", 150), ("beta", 100))}
 
 
+# The role moves more often in a benchmark than it should in an hour.
 STACKS = [
-    ("hotspare, default (lease 1.8 s, quorum)", "", None),
-    ('hotspare, outage-budget "550ms" (lease 0.5 s, quorum)', 'outage-budget "550ms"', None),
+    ("hotspare, default (lease 1.8 s, quorum)", "moves-per-hour 0", None),
+    ('hotspare, outage-budget "550ms" (lease 0.5 s, quorum)', 'moves-per-hour 0; outage-budget "550ms"', None),
     ("keepalived, default (adverts 1 s, no quorum)", "", vrrp("1")),
     ("keepalived, adverts 0.1 s (no quorum)", "", vrrp("0.1")),
 ]
@@ -62,9 +63,12 @@ class Bench:
     def watched(self, fault, other) -> float:
         self.client.succeed("systemd-run -q --collect --unit=watcher -p Type=notify lab-client 192.0.2.100:80 --out /tmp/seen")
         fault()
-        self.client.wait_until_succeeds(f"curl -sf --max-time 1 http://vip/who | grep -x {other.name}", timeout=60)
+        self.answers(other)
         self.client.succeed("systemctl stop watcher")
         return json.loads(self.client.succeed("cat /tmp/seen"))["outage_ms"]
+
+    def answers(self, node) -> None:
+        self.client.wait_until_succeeds(f"curl -sf --max-time 1 http://vip/who | grep -x {node.name}", timeout=90)
 
     def power(self) -> float:
         one, other = self.settled()
@@ -74,6 +78,21 @@ class Bench:
         one.start()
         one.wait_booted()
         return took
+
+    def healed(self) -> float:
+        """A primary that was cut off, and is not any more: what clients see from then on."""
+        one, other = self.settled()
+        one.block()
+        self.answers(other)
+
+        def heals() -> None:
+            one.unblock()
+            if self.ours:
+                other.wait_until_succeeds(f"hotspare status | grep '{one.name} (ready)'", timeout=60)
+            else:
+                self.beta.wait_until_fails("ip -4 address show eth1 | grep 192.0.2.100", timeout=60)  # alpha has the higher priority
+
+        return self.watched(heals, other if self.ours else self.alpha)
 
     def planned(self) -> float:
         one, other = self.settled()
@@ -125,10 +144,13 @@ def run(make, runs: int) -> int:
             kinds = [("power cut", bench.power), ("planned move", bench.planned)]
             if peer is None:
                 kinds.append(("service killed once", bench.killed_once))
+            kinds.append(("after a primary that was cut off is heard again", bench.healed))
             for kind, measure in kinds:
                 began = time.monotonic()
-                took = sorted(measure() for _ in range(runs))
-                row = f"| {name} | {kind} | {statistics.median(took):.0f} | {took[-1]:.0f} | {took[0]:.0f} | {runs} |"
+                # Clients of keepalived may go on for most of a minute by what they last heard of the address.
+                times = min(runs, 3) if peer and measure == bench.healed else runs
+                took = sorted(measure() for _ in range(times))
+                row = f"| {name} | {kind} | {statistics.median(took):.0f} | {took[-1]:.0f} | {took[0]:.0f} | {times} |"
                 print(f"{row} ({time.monotonic() - began:.0f} s)", flush=True)
                 rows.append(row)
                 if bench.added:
@@ -136,7 +158,7 @@ def run(make, runs: int) -> int:
                     row = f"| {name} | of that, without what nginx took for itself | {statistics.median(more_took):.0f} | {more_took[-1]:.0f} | {more_took[0]:.0f} | {runs} |"
                     print(row, flush=True)
                     rows.append(row)
-            if peer is None and not more:
+            if peer is None and not notes:
                 notes.append(bench.footprint())
                 print(notes[-1], flush=True)
             versions = bench.alpha.succeed("keepalived --version 2>&1 | sed -n 1p; systemctl --version | sed -n 1p; uname -r")
