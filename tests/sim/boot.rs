@@ -85,7 +85,7 @@ impl World {
                 }
                 None => lease,
             });
-            part.take = false;
+            (part.take, part.ordered) = (false, false);
             // process 1 pulls hotspare-enter.service in with leased; at boot it comes with multi-user.target
             if part.manager.state(units.multi_user) == State::Inactive {
                 self.job((node, group), units.multi_user, Kind::Start, Mode::Replace);

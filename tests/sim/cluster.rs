@@ -439,14 +439,19 @@ impl World {
                 let value = Value::tenure(tenure.value.epoch, tenure.value.holder, tenure.value.incarnation);
                 part.show(Tenure { value, ..tenure });
                 part.take &= tenure.held;
+                part.ordered &= tenure.held;
             }
             // A gate that waits already will be told; the target is on its way then.
             Command::TakeRole if self.nodes[node].parts[group].shell.waiting.is_some() => {}
-            Command::ForgetRole => self.nodes[node].parts[group].take = false,
+            Command::ForgetRole => {
+                let part = &mut self.nodes[node].parts[group];
+                (part.take, part.ordered) = (false, false);
+            }
             Command::TakeRole | Command::PrepareRole => {
                 let part = &mut self.nodes[node].parts[group];
                 part.take = true;
                 part.prepared |= command == Command::PrepareRole;
+                part.ordered |= command == Command::PrepareRole;
                 let (boot, delay) = (self.nodes[node].boot, self.rng.below(ms(5)));
                 self.at(self.now + delay, Happening::Paths { node, group, boot });
             }

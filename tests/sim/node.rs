@@ -208,6 +208,8 @@ pub struct Part {
     pub meddled: bool,
     /// Somebody stopped the service by hand.
     pub stopped_by_hand: bool,
+    /// A gate was ordered before the lease came, and has not asked yet: the path unit starts it, and again if it is stopped.
+    pub ordered: bool,
     /// An operator asked for this node since it last held.
     pub asked: bool,
     /// When it acquired the lease, until a gate has charge of it.
@@ -269,6 +271,7 @@ impl Part {
             told_off: false,
             meddled: false,
             stopped_by_hand: false,
+            ordered: false,
             untaken_since: None,
             gate_broken_until: 0,
             owes: None,
@@ -307,7 +310,7 @@ impl Part {
     /// H0: it stands by, or a gate waits here or is about to: whoever stops what has been prepared has the path unit start it again.
     pub fn could_lead(&self, units: &Units) -> bool {
         let waits = self.manager.state(units.gate) == State::Activating;
-        let comes = self.prepared && (self.manager.has_job(units.primary) || self.take);
+        let comes = self.ordered || (self.prepared && self.manager.has_job(units.primary));
         self.manager.is_active(units.standby) || waits || comes
     }
 
@@ -319,7 +322,7 @@ impl Part {
         (self.memory, self.page, self.proof, self.claim) = (None, None, None, None);
         (self.take, self.voter, self.lease, self.gate) = (false, None, None, None);
         self.joining = None;
-        self.prepared = false;
+        (self.prepared, self.ordered) = (false, false);
         (self.shell, self.manager) = (Shell::default(), Manager::new(&units.graph));
         self.populated.clear();
         self.shown.clear();

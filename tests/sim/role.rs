@@ -302,7 +302,7 @@ impl World {
             return self.step_in((node, group), units.gate, delay, Step::GateOpens(life));
         }
         let expects = lease.expects();
-        (part.take, part.prepared) = (false, false);
+        (part.take, part.prepared, part.ordered) = (false, false, false);
         part.shell.next_request += 1;
         let id = now.boot ^ (part.shell.next_request << 56);
         part.shell.waiting = Some(id);

@@ -150,10 +150,11 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
 /// If the kernel refuses.
 pub fn end(volume: &str, id: u64) -> Result<Exit, Failure> {
     journal::init();
-    if let Ok(_lock) = alone(volume) {
-        nothing_is_left(volume, id)?;
+    match alone(volume) {
+        Ok(_lock) => nothing_is_left(volume, id).map(|()| Exit::Done),
+        Err(failure) if failure.exit == Exit::TempFail => Ok(Exit::Done), // it is held: by the next one
+        Err(failure) => Err(failure),
     }
-    Ok(Exit::Done)
 }
 
 /// What is found of a device when this one begins is an earlier life's, since there is one holder at a time.
